@@ -1,0 +1,57 @@
+"""Graft: transfer-learning studies for image classification.
+
+Reads one study (config.yaml, or the one that --configfile names), and includes the rules of every stage.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, workflow.basedir)
+os.environ["PYTHONPATH"] = os.pathsep.join([workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+from graft.config import Run
+from graft.errors import UserError
+from graft.fingerprint import fingerprint
+from graft.study_file import choose_study, read_study
+
+try:
+    study = read_study(choose_study(workflow.config_settings, Path(workflow.basedir) / "config.yaml"))
+except UserError as error:
+    sys.exit(str(error))
+
+RESULTS = Path("results") / study.study
+LOGS = RESULTS / "logs"
+BENCHMARKS = RESULTS / "benchmarks"
+
+
+wildcard_constraints:
+    dataset="|".join(study.datasets),
+    model="|".join(study.models),
+    ensemble="|".join(study.ensembles) or "(?!)",
+    key="[0-9a-f]{10}",
+    seed="[0-9]+",
+    size="[0-9]+",
+
+
+# The first rule is the default target.
+rule all:
+    input:
+        RESULTS / "report.html",
+
+
+include: "rules/data.smk"
+include: "rules/features.smk"
+include: "rules/tuning.smk"
+include: "rules/training.smk"
+include: "rules/ensembles.smk"
+include: "rules/evaluation.smk"
+include: "rules/figures.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    downloads,
+    figures,
+    report,

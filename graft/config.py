@@ -1,0 +1,510 @@
+"""What a study may say: the one place that knows its keys, checks them, and names what is wrong.
+
+The rules read the typed :class:`Study`; scripts get plain values through ``params`` and never import this module. A new
+optional key has the default ``None``, which the values handed to jobs leave out: that makes no finished result stale.
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, get_type_hints
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from graft.problems import describe, nearest
+from graft.registry import Part, parts
+from graft.spec import set_path
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+Name = Annotated[str, Field(pattern=NAME)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused, text is no number, and a study that was read does not change."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def dump(self, *without: str) -> dict[str, Any]:
+        """Plain values for a job, keys sorted and unset ones left out, for two equal studies dump alike."""
+        dumped = self.model_dump(mode="json", exclude_none=True, exclude=set(without))
+        sorted_dump: dict[str, Any] = json.loads(json.dumps(dumped, sort_keys=True))
+        return sorted_dump
+
+
+# -- parts that are found by name ----------------------------------------------------------------------------------------
+
+
+def _options(part: Part) -> type[Strict]:
+    """The keyword-only parameters of a part's function as a model of their own."""
+    hints = get_type_hints(part.function, include_extras=True)
+    parameters = inspect.signature(part.function).parameters.values()
+    fields: dict[str, Any] = {
+        p.name: (hints[p.name], ... if p.default is p.empty else p.default)
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY
+    }
+    return create_model(f"{part.name} options", __base__=Strict, **fields)
+
+
+def _choice(key: str, classes: Mapping[str, type[Strict]]) -> Any:
+    """A union of classes told apart by the text under ``key``."""
+    tagged = tuple(Annotated[cls, Tag(name)] for name, cls in classes.items())
+
+    def tag(value: Any) -> Any:
+        return value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
+
+    return Annotated[Union[tagged], Discriminator(tag, custom_error_type="choice", custom_error_message="choice",
+                                                  custom_error_context={"key": key, "allowed": list(classes)})]  # fmt: skip
+
+
+def _named(classes: Mapping[str, type[Strict]]) -> Any:
+    """A union as :func:`_choice` by ``name``, for which the name alone may stand."""
+    return Annotated[_choice("name", classes), BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]
+
+
+def _named_parts(package: str) -> Any:
+    classes = {
+        name: create_model(name, __base__=_options(part), name=(Literal[name], ...))  # type: ignore[valid-type]
+        for name, part in parts(package).items()
+    }
+    return _named(classes)
+
+
+# -- training ------------------------------------------------------------------------------------------------------------
+
+
+class SGD(Strict):
+    name: Literal["sgd"]
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    nesterov: bool | None = None
+
+
+class Adam(Strict):
+    name: Literal["adam"]
+    beta_1: Share | None = None
+    beta_2: Share | None = None
+
+
+class AdamW(Strict):
+    name: Literal["adamw"]
+    weight_decay: Positive | None = None
+    beta_1: Share | None = None
+    beta_2: Share | None = None
+
+
+class RMSprop(Strict):
+    name: Literal["rmsprop"]
+    rho: Share | None = None
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+
+
+class EarlyStopping(Strict):
+    """Stop when the metric on the validation split has not improved for ``patience`` epochs; keep the best weights."""
+
+    patience: Count
+    metric: Literal["val_loss", "val_accuracy"] = "val_loss"
+
+
+class Train(Strict):
+    """How a model is trained. Optimizers have Keras' names and, where an option is left out, Keras' defaults."""
+
+    epochs: Count
+    batch_size: Count = 32
+    optimizer: _named({"adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "sgd": SGD}) = Field(  # type: ignore[valid-type]
+        default_factory=lambda: Adam(name="adam")
+    )
+    learning_rate: Positive = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    early_stopping: EarlyStopping | None = None
+
+
+# -- tuning --------------------------------------------------------------------------------------------------------------
+
+
+class TPE(Strict):
+    name: Literal["tpe"]
+    n_startup_trials: Count | None = None
+    multivariate: bool | None = None
+
+
+class RandomSampler(Strict):
+    name: Literal["random"]
+
+
+class MedianPruner(Strict):
+    name: Literal["median"]
+    n_startup_trials: Annotated[int, Field(ge=0)] | None = None
+    n_warmup_steps: Annotated[int, Field(ge=0)] | None = None
+
+
+class NoPruner(Strict):
+    name: Literal["none"]
+
+
+class Choices(Strict):
+    choices: Annotated[list[str | int | float | bool], Field(min_length=1)]
+
+
+class _Range(Strict):
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "_Range":
+        if self.low >= self.high:  # type: ignore[attr-defined]
+            raise PydanticCustomError("graft", "low must be less than high")
+        if self.log and self.low <= 0:  # type: ignore[attr-defined]
+            raise PydanticCustomError("graft", "log: true needs low above 0")
+        return self
+
+
+class IntRange(_Range):
+    low: int
+    high: int
+
+
+class FloatRange(_Range):
+    low: float
+    high: float
+
+
+def _dimension(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return {Choices: "choices", IntRange: "int"}.get(type(value), "float")
+    ends = value.get("low"), value.get("high")
+    return "choices" if "choices" in value else "int" if all(isinstance(end, int) for end in ends) else "float"
+
+
+Dimension = Annotated[
+    Annotated[Choices, Tag("choices")] | Annotated[IntRange, Tag("int")] | Annotated[FloatRange, Tag("float")],
+    Discriminator(_dimension),
+]
+
+
+class Tune(Strict):
+    """An Optuna study over fields of the model, named by their paths; it sees the validation split only."""
+
+    trials: Count
+    space: Annotated[dict[str, Dimension], Field(min_length=1)]
+    metric: Literal["val_loss", "val_accuracy"] = "val_loss"
+    epochs: Count | None = None
+    seed: Seed = 0
+    sampler: _named({"random": RandomSampler, "tpe": TPE}) = Field(default_factory=lambda: TPE(name="tpe"))  # type: ignore[valid-type]
+    pruner: _named({"median": MedianPruner, "none": NoPruner}) = Field(  # type: ignore[valid-type]
+        default_factory=lambda: MedianPruner(name="median")
+    )
+
+
+# -- data ----------------------------------------------------------------------------------------------------------------
+
+
+class Split(Strict):
+    """Shares of the images that are held out, drawn by a hash of seed, class and pixels."""
+
+    validation: Share
+    test: Share
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> "Split":
+        if self.validation + self.test >= 1:
+            raise PydanticCustomError(
+                "graft",
+                "validation and test sum to {total}; they must leave a share for training, so sum to less than 1",
+                {"total": round(self.validation + self.test, 6)},
+            )
+        return self
+
+
+class Dataset(Strict):
+    """Images with labels, and how they are split."""
+
+    source: _named_parts("graft.sources")  # type: ignore[valid-type]
+    split: Split
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of source and preparation: studies that agree in it share the prepared arrays."""
+        return _short_hash(self.dump("split"))
+
+    @property
+    def code_modules(self) -> tuple[str, ...]:
+        """What a job that reads the source runs beside the modules that its script imports."""
+        return (parts("graft.sources")[self.source.name].module,)
+
+
+def _short_hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _each_known(names: list[str], info: ValidationInfo, key: str, noun: str) -> list[str]:
+    """Check that ``names`` stand under ``key`` of the study that is being read, each once."""
+    known = list((info.context or {}).get(key, names))
+    for name in names:
+        if name not in known:
+            raise PydanticCustomError("graft", "{text}", {"text": f"{name!r} is not a {noun} of this study{nearest(name, known)}"})
+    if not names or len(set(names)) < len(names):
+        raise PydanticCustomError("graft", "must name at least one, and each once")
+    return names
+
+
+class _OnDatasets(Strict):
+    datasets: list[str] | None = None
+
+    @field_validator("datasets")
+    @classmethod
+    def _exist(cls, names: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        return names and _each_known(names, info, "datasets", "data set")
+
+
+# -- models --------------------------------------------------------------------------------------------------------------
+
+
+class Model(_OnDatasets):
+    """A network, the size of the images that it sees, and how it is trained."""
+
+    architecture: str
+    image_size: Annotated[int, Field(ge=8, le=1024)]
+    train: Train
+    tune: Tune | None = None
+
+    @model_validator(mode="after")
+    def _space_fits(self) -> "Model":
+        problems = list(_space_problems(self))
+        if problems:
+            raise PydanticCustomError("problems", "problems", {"problems": problems})
+        return self
+
+    @property
+    def frozen(self) -> bool:
+        """Whether a part of the network is frozen, and so needs to see each image once."""
+        return False
+
+    @property
+    def reads(self) -> tuple[Any, ...]:
+        """What decides the arrays that the model trains on."""
+        return (self.image_size,)
+
+    @property
+    def code_modules(self) -> tuple[str, ...]:
+        """What a job with this model runs beside the modules that its script imports."""
+        return (parts("graft.models")[self.architecture].module,)
+
+    @cached_property
+    def trained(self) -> dict[str, Any]:
+        """What the network is and how it is trained: all that decides a run beside data and seed."""
+        return self.dump("tune", "datasets")
+
+
+class Head(Strict):
+    """What stands behind a backbone: pooling, dense layers of these widths, dropout, and the logits."""
+
+    pooling: Literal["avg", "max", "flatten"] = "avg"
+    dense: list[Count] = []
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class Backbone(Model):
+    """A model whose architecture is a backbone: it can start from published weights, and be frozen in part."""
+
+    weights: str = "none"
+    freeze: Any = "none"
+    freeze_batch_norm: bool | None = None
+    head: Head = Head()
+
+    @model_validator(mode="after")
+    def _frozen_is_pretrained(self) -> "Backbone":
+        if self.frozen and self.weights == "none":
+            raise PydanticCustomError("graft", "freeze needs weights: a frozen part with random weights learns nothing")
+        return self
+
+    @property
+    def frozen(self) -> bool:
+        return bool(self.freeze != "none")
+
+    @cached_property
+    def frozen_part(self) -> dict[str, Any]:
+        """What decides the activations of the frozen part: models that agree in it share them."""
+        network = dict(self.trained)
+        head = network.pop("head")
+        del network["train"]
+        network.pop("freeze_batch_norm", None)  # in the frozen part it is frozen either way
+        return network | ({"head": {"pooling": head["pooling"]}} if self.freeze == "all" else {})
+
+    @property
+    def reads(self) -> tuple[Any, ...]:
+        return (self.image_size, self.frozen, self.frozen and self.frozen_part)
+
+    @property
+    def cut(self) -> str:
+        """What names the place where the frozen part ends."""
+        return self.freeze if isinstance(self.freeze, str) else str(self.freeze.before)
+
+
+def _freeze(stages: list[str]) -> Any:
+    before = create_model("freeze before", __base__=Strict, before=(Literal[tuple(stages)], ...))
+    return Annotated[
+        Annotated[Literal["none", "all"], Tag("name")] | Annotated[before, Tag("before")],
+        Discriminator(lambda value: "name" if isinstance(value, str) else "before"),
+    ]
+
+
+def _model_classes() -> dict[str, type[Strict]]:
+    classes: dict[str, type[Strict]] = {}
+    for name, part in parts("graft.models").items():
+        options = _options(part)
+        fields: dict[str, Any] = {
+            "architecture": (Literal[name], ...),
+            "options": (options, Field(default_factory=dict, validate_default=True)),
+        }
+        if part.facts.get("backbone"):
+            fields["weights"] = (Literal[("none", *part.facts["weights"])], "none")  # type: ignore[valid-type]
+            fields["freeze"] = (_freeze(part.facts["stages"]), "none")
+        base = Backbone if part.facts.get("backbone") else Model
+        classes[name] = create_model(name, __base__=base, __doc__=part.function.__doc__, **fields)
+    return classes
+
+
+if TYPE_CHECKING:
+    AnyModel = Model
+else:
+    AnyModel = _choice("architecture", _model_classes())
+
+
+def _space_problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is wrong with a tuning space: paths that lead nowhere, and ends that the field refuses."""
+    if model.tune is None:
+        return
+    plain = model.model_dump(mode="json", exclude_unset=True, exclude={"tune", "datasets"})
+    for path, dimension in model.tune.space.items():
+        values = dimension.choices if isinstance(dimension, Choices) else [dimension.low, dimension.high]
+        found: dict[str, None] = {}
+        for value in values:
+            try:
+                trial = type(model).model_validate(set_path(plain, path, value))
+            except ValidationError as error:
+                found |= dict.fromkeys(describe(error, type(model), plain, with_paths=False))
+            else:
+                if trial.reads != model.reads:
+                    found["changes what a trial reads; tune fields of train, head or options"] = None
+        yield from ((("tune", "space", path), text) for text in found)
+
+
+# -- the study -----------------------------------------------------------------------------------------------------------
+
+
+class Ensemble(_OnDatasets):
+    """Finished models that are combined, from their saved predictions alone."""
+
+    method: _named_parts("graft.ensembles")  # type: ignore[valid-type]
+    members: Literal["all"] | list[str] = "all"
+
+    @field_validator("members")
+    @classmethod
+    def _are_models(cls, names: str | list[str], info: ValidationInfo) -> str | list[str]:
+        return names if isinstance(names, str) else _each_known(names, info, "models", "model")
+
+    @property
+    def code_modules(self) -> tuple[str, ...]:
+        """What a job with this ensemble runs beside the modules that its script imports."""
+        return (parts("graft.ensembles")[self.method.name].module,)
+
+
+class Run(NamedTuple):
+    """One training: a model on a data set from one seed."""
+
+    dataset: str
+    model: str
+    seed: int
+
+
+class Study(Strict):
+    """One study: data sets, models, ensembles, and what holds for all of them."""
+
+    study: Name
+    title: str | None = None
+    description: str | None = None
+    backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
+    deterministic: bool = True
+    threads: Count = 4
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    models: Annotated[dict[Name, AnyModel], Field(min_length=1)]
+    ensembles: dict[Name, Ensemble] = {}
+
+    @field_validator("seeds")
+    @classmethod
+    def _differ(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise PydanticCustomError("graft", "names a seed twice; each run has a seed of its own")
+        return seeds
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Study":
+        problems: list[tuple[tuple[str, ...], str]] = []
+        for name, ensemble in self.ensembles.items():
+            if name in self.models:
+                problems.append((("ensembles", name), "a model has this name too; results need names of their own"))
+            for dataset in self.datasets_of(ensemble):
+                trained = self.models_on(dataset)
+                members = trained if ensemble.members == "all" else ensemble.members
+                text = f"does not train on {dataset!r}; name under datasets what this ensemble is for"
+                problems += [(("ensembles", name), f"{member} {text}") for member in members if member not in trained]
+                if not members:
+                    problems.append((("ensembles", name), f"no model trains on {dataset!r}"))
+        if problems:
+            raise PydanticCustomError("problems", "problems", {"problems": problems})
+        return self
+
+    @cached_property
+    def compute(self) -> dict[str, Any]:
+        """What decides a job's bits beside its data, its seed and its model."""
+        return {"backend": self.backend, "deterministic": self.deterministic, "threads": self.threads}
+
+    def features(self, model: str) -> str:
+        """The folder name of a model's frozen activations: backbone, cut, and a hash of all that decides them."""
+        backbone = self.models[model]
+        assert isinstance(backbone, Backbone)
+        return f"{backbone.architecture}-{backbone.cut}-{_short_hash([backbone.frozen_part, self.compute])}"
+
+    def datasets_of(self, item: _OnDatasets) -> list[str]:
+        """The data sets that a model or an ensemble is for: all, if it names none."""
+        return list(self.datasets) if item.datasets is None else item.datasets
+
+    def models_on(self, dataset: str) -> list[str]:
+        """The models that train on a data set, in the study's order."""
+        return [name for name, model in self.models.items() if dataset in self.datasets_of(model)]
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """Every training of the study."""
+        return tuple(
+            Run(dataset, name, seed)
+            for name, model in self.models.items()
+            for dataset in self.datasets_of(model)
+            for seed in self.seeds
+        )
+
+    def members(self, ensemble: str, dataset: str) -> list[Run]:
+        """The runs that an ensemble combines on a data set: every seed of each member."""
+        names = self.ensembles[ensemble].members
+        chosen = self.models_on(dataset) if names == "all" else names
+        return [Run(dataset, name, seed) for name in chosen for seed in self.seeds]

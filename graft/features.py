@@ -1,0 +1,62 @@
+"""How the frozen part of a network is cached: it runs once per image, and models train on its activations."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graft.files import replacing
+
+
+def _is_constant(layer: Any) -> bool:
+    """Whether equal inputs give equal outputs all through training."""
+    random = any("SeedGenerator" in type(value).__name__ for value in vars(layer).values())
+    return not random and not layer.trainable_weights and not (layer.weights and layer.trainable)
+
+
+def split_network(model: Any) -> tuple[Any, Any]:
+    """Cut ``model`` after the last layers whose activations training cannot change.
+
+    Returns ``(prefix, suffix)``, which share their layers with ``model``: ``suffix(prefix(x))`` is ``model(x)``, and
+    training the suffix trains the model. Branches are followed, so the prefix may have several outputs.
+
+    Raises:
+        ValueError: no frozen layer has weights, so there is nothing to cache.
+    """
+    import keras
+
+    constant = {id(tensor) for tensor in model.inputs}
+    cut: dict[int, Any] = {}
+    for operation in model.operations:
+        for node in operation._inbound_nodes:
+            if not node.input_tensors:
+                continue
+            fixed = [id(tensor) in constant for tensor in node.input_tensors]
+            if all(fixed) and (not isinstance(operation, keras.Layer) or _is_constant(operation)):
+                constant |= {id(tensor) for tensor in node.output_tensors}
+            else:
+                cut |= {id(t): t for t, f in zip(node.input_tensors, fixed, strict=True) if f}
+    prefix = keras.Model(model.inputs, list(cut.values()), name="prefix")
+    if not prefix.weights:
+        raise ValueError("no frozen layer has weights")
+    return prefix, keras.Model(list(cut.values()), model.outputs[0], name="suffix")
+
+
+def save_activations(prefix: Any, images: np.ndarray, folder: Path, batch_size: int = 256) -> list[Path]:
+    """Run ``prefix`` over uint8 images (n, h, w, 3), batch by batch.
+
+    Writes each of its outputs, float32 with n rows, to ``activations<k>.npy`` in ``folder``; returns their paths.
+    """
+    paths = [folder / f"activations{k}.npy" for k in range(len(prefix.outputs))]
+    with ExitStack() as stack:
+        files = [stack.enter_context(replacing(path)) for path in paths]
+        shapes = [(len(images), *output.shape[1:]) for output in prefix.outputs]
+        arrays = [np.lib.format.open_memmap(f, "w+", np.float32, shape) for f, shape in zip(files, shapes, strict=True)]
+        for start in range(0, len(images), batch_size):
+            outputs = prefix.predict_on_batch(images[start : start + batch_size])
+            for array, output in zip(arrays, outputs if isinstance(outputs, list) else [outputs], strict=True):
+                array[start : start + batch_size] = output
+        for array in arrays:
+            array.flush()
+    return paths

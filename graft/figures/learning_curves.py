@@ -1,0 +1,47 @@
+"""How training went, epoch by epoch: loss and accuracy of the training and the validation split."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from graft.figures.style import GREY, colours, log_axis_if_wide, look, new_figure, percent_axis
+
+
+@look()
+def learning_curves(histories: Mapping[int, pd.DataFrame], title: str) -> tuple[Figure, pd.DataFrame]:
+    """Loss (logarithmic if it spans much) and accuracy by epoch, one colour per seed.
+
+    ``histories`` holds, by seed, a row per epoch: ``epoch`` and any of ``loss``, ``accuracy``, ``val_loss``,
+    ``val_accuracy``, ``learning_rate``. The table is all of them, with the column ``seed`` in front.
+    """
+    table = pd.concat([history.assign(seed=seed) for seed, history in histories.items()], ignore_index=True)
+    table = table[["seed", *table.columns.drop("seed")]]
+    drawn = [name for name in ("loss", "accuracy") if {name, f"val_{name}"} & set(table.columns)]
+
+    figure = new_figure(title, height=3.1)
+    seeds = dict(zip(histories, colours(len(histories)), strict=True))
+    for axes, name in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
+        for column, style in ((name, {"ls": (0, (3, 1.5)), "lw": 1.0, "alpha": 0.65}), (f"val_{name}", {})):
+            for seed, history in histories.items():
+                if column in history:
+                    marker = "o" if len(history) == 1 else ""
+                    axes.plot(history["epoch"], history[column], marker=marker, ms=4, color=seeds[seed], **style)
+        axes.set_xlabel("Epoch")
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+        if name == "accuracy":
+            axes.set_ylabel("Accuracy (%)")
+            percent_axis(axes.yaxis)
+        else:
+            axes.set_ylabel("Loss")
+            log_axis_if_wide(axes, "y", table.filter(regex="^(val_)?loss$").to_numpy(float))
+
+    handles = [
+        Line2D([], [], color=GREY, label="validation"),
+        Line2D([], [], color=GREY, ls=(0, (3, 1.5)), lw=1.0, label="training"),
+        *(Line2D([], [], color=colour, lw=3, label=f"seed {seed}") for seed, colour in seeds.items()),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), columnspacing=1.5)
+    return figure, table

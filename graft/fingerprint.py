@@ -1,0 +1,82 @@
+"""When code counts as changed: a hash of what a script runs, blind to comments, docstrings and formatting."""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if ast.get_docstring(node, clean=False) is not None:
+                del node.body[0]
+    return tree
+
+
+def _canonical(node: object) -> Iterator[str]:
+    # Not ast.dump: its output differs between Python versions, in the empty fields that it prints.
+    if isinstance(node, ast.AST):
+        yield f"({type(node).__name__}"
+        for name, value in ast.iter_fields(node):
+            if value not in (None, []):
+                yield f" {name}="
+                yield from _canonical(value)
+        yield ")"
+    elif isinstance(node, list):
+        for item in node:
+            yield from _canonical(item)
+    else:
+        yield repr(node)
+
+
+def source_digest(source: str) -> str:
+    """A hash of what a module does: equal for sources that differ in comments, docstrings or layout only."""
+    text = "".join(_canonical(_without_docstrings(ast.parse(source))))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _module_path(root: Path, module: str) -> Path | None:
+    base = root.joinpath(*module.split("."))
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+
+
+def _imports(root: Path, tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] == "graft" and _module_path(root, name))
+
+
+@cache
+def _read(root: Path, path: Path) -> tuple[str, frozenset[str]]:
+    source = path.read_text(encoding="utf-8")
+    return source_digest(source), frozenset(_imports(root, ast.parse(source)))
+
+
+@cache
+def fingerprint(script: str, *modules: str, root: Path = ROOT) -> str:
+    """A hash of ``scripts/<script>.py``, of ``modules``, and of every module of ``graft`` that they import.
+
+    Imports are followed wherever they stand, inside functions too. What is found by name at run time
+    (an architecture, an ensemble method) is not an import: the job names its own in ``modules``.
+    """
+    digests = {script: _read(root, root / "scripts" / f"{script}.py")[0]}
+    todo = {*modules, *_read(root, root / "scripts" / f"{script}.py")[1]}
+    while todo:
+        module = todo.pop()
+        path = _module_path(root, module)
+        if path is None:
+            raise ValueError(f"{module} is not a module of this project")
+        digests[module], imports = _read(root, path)
+        # Importing a.b.c runs a and a.b first.
+        parents = {module.rsplit(".", n)[0] for n in range(1, module.count(".") + 1)}
+        todo |= (imports | parents) - digests.keys()
+    return hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()[:16]

@@ -1,0 +1,110 @@
+"""``predictions.npz``: what a run or an ensemble says of the validation and the test split, and nothing else.
+
+Arrays: ``classes`` (classes,), and for each of ``validation`` and ``test``: ``<split>_sample_id`` (n,),
+``<split>_label`` (n,) and ``<split>_log_prob`` (n, classes) float32. No pickles, no dates: equal predictions give equal
+files.
+"""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from graft.errors import UserError
+
+SPLITS = ("validation", "test")
+
+
+class SplitPredictions(NamedTuple):
+    """Of one split: sample ids (n,), labels (n,) int64, and natural logarithms of probabilities (n, classes) float32."""
+
+    sample_id: np.ndarray
+    label: np.ndarray
+    log_prob: np.ndarray
+
+
+class Predictions(NamedTuple):
+    """Class names in the order of the labels, and the predictions of each split by its name."""
+
+    classes: list[str]
+    splits: Mapping[str, SplitPredictions]
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Logits (n, classes) to log probabilities, float32, computed in float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    normalised: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return normalised.astype(np.float32)
+
+
+def save_predictions(path: str | Path, predictions: Predictions) -> None:
+    """Write predictions to ``path``, after the checks that :func:`load_predictions` makes."""
+    arrays = {"classes": np.array(predictions.classes)}
+    for name, split in predictions.splits.items():
+        _check(str(path), name, split, len(predictions.classes))
+        arrays |= {f"{name}_{field}": np.asarray(value) for field, value in split._asdict().items()}
+    with open(path, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def load_predictions(path: str | Path) -> Predictions:
+    """The predictions in a file.
+
+    Raises:
+        UserError: the file is not of this format, a probability is not finite, or a row's do not sum to one.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            classes = [str(name) for name in arrays["classes"]]
+            splits = {
+                split: SplitPredictions(*(arrays[f"{split}_{field}"] for field in SplitPredictions._fields))
+                for split in SPLITS
+            }
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a predictions file: {error}") from error
+    for name, split in splits.items():
+        _check(str(path), name, split, len(classes))
+    return Predictions(classes, splits)
+
+
+def _check(path: str, name: str, split: SplitPredictions, classes: int) -> None:
+    sample_id, label, log_prob = split
+    rows = len(sample_id)
+    if label.shape != (rows,) or log_prob.shape != (rows, classes):
+        raise UserError(f"{path}: the {name} split has {rows} ids, labels {label.shape}, probabilities {log_prob.shape}")
+    if len(np.unique(sample_id)) < rows:
+        raise UserError(f"{path}: the {name} split names a sample twice")
+    if rows and not (0 <= label.min() and label.max() < classes):
+        raise UserError(f"{path}: the {name} split has a label that is none of the {classes} classes")
+    total = np.exp(log_prob.astype(np.float64)).sum(axis=1)
+    if not np.allclose(total, 1, atol=1e-3):  # NaN fails this too
+        raise UserError(f"{path}: probabilities of the {name} split are not finite or do not sum to one")
+
+
+def align(members: Mapping[str, Predictions]) -> Predictions:
+    """Bring members to one order of samples; ``log_prob`` is then (members, n, classes).
+
+    Raises:
+        UserError: two members differ in classes, samples or labels; the text names both.
+    """
+    (first_name, first), *rest = members.items()
+    splits = {}
+    for split, reference in first.splits.items():
+        stacked = [reference.log_prob]
+        for name, other in rest:
+            pair = f"{first_name} and {name} cannot be combined"
+            if other.classes != first.classes:
+                raise UserError(f"{pair}: their classes differ: {first.classes} and {other.classes}")
+            theirs = other.splits[split]
+            order, ours = np.argsort(theirs.sample_id), np.argsort(reference.sample_id)
+            if not np.array_equal(theirs.sample_id[order], reference.sample_id[ours]):
+                raise UserError(f"{pair}: their {split} splits hold different samples")
+            rows = np.empty(len(ours), dtype=np.int64)
+            rows[ours] = order
+            if not np.array_equal(theirs.label[rows], reference.label):
+                raise UserError(f"{pair}: they disagree on labels of the {split} split")
+            stacked.append(theirs.log_prob[rows])
+        splits[split] = reference._replace(log_prob=np.stack(stacked))
+    return Predictions(first.classes, splits)

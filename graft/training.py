@@ -1,0 +1,124 @@
+"""How a network is trained and what it then predicts; Keras only, whatever the backend."""
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from graft.errors import UserError
+from graft.predictions import log_softmax
+
+log = logging.getLogger(__name__)
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches of chosen rows of memory-mapped arrays; with a seed, in an order drawn anew for each epoch.
+
+    The order depends on seed and epoch alone. Rows are read in ascending order within a batch.
+    """
+
+    def __init__(
+        self, inputs: Sequence[np.ndarray], labels: np.ndarray, rows: np.ndarray, batch_size: int, seed: int | None = None
+    ) -> None:
+        super().__init__()
+        self.inputs, self.labels, self.rows = inputs, labels, rows
+        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+        self._order = self._draw()
+
+    def _draw(self) -> np.ndarray:
+        if self.seed is None:
+            return self.rows
+        return np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.rows) / self.batch_size)
+
+    def __getitem__(self, number: int) -> tuple[Any, np.ndarray]:
+        rows = np.sort(self._order[number * self.batch_size : (number + 1) * self.batch_size])
+        arrays = tuple(np.asarray(array[rows]) for array in self.inputs)
+        return arrays if len(arrays) > 1 else arrays[0], self.labels[rows]
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+        self._order = self._draw()
+
+
+class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]
+    """Logs each epoch, hands it on, and stops a run whose loss is no number."""
+
+    def __init__(self, epochs: int, on_epoch: Callable[[int, Mapping[str, float]], None] | None) -> None:
+        super().__init__()
+        self.epochs, self.on_epoch = epochs, on_epoch
+        self.history: list[dict[str, float]] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.history.append({"epoch": epoch + 1, **values, "learning_rate": rate})
+        log.info("epoch %d/%d  %s", epoch + 1, self.epochs, "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
+        if not all(math.isfinite(value) for value in values.values()):
+            raise Diverged(epoch + 1, values)
+        if self.on_epoch:
+            self.on_epoch(epoch + 1, values)
+
+
+class Diverged(UserError):
+    """The loss is not finite: the learning rate is too high for this network."""
+
+    def __init__(self, epoch: int, values: Mapping[str, float]) -> None:
+        shown = ", ".join(f"{name} {value:g}" for name, value in values.items())
+        super().__init__(f"training diverged in epoch {epoch} ({shown}); lower train.learning_rate")
+
+
+def compile_network(
+    network: Any, steps: int, *, optimizer: Mapping[str, Any], learning_rate: float, schedule: str
+) -> None:
+    """Give ``network``, which returns logits, its loss, its metric and its optimizer for ``steps`` steps in all.
+
+    ``optimizer`` is its Keras name under ``name`` and its options; ``schedule`` is ``constant`` or ``cosine``
+    (Loshchilov and Hutter, SGDR, ICLR 2017, equation 5, without restarts).
+    """
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps) if schedule == "cosine" else learning_rate
+    options = {key: value for key, value in optimizer.items() if key != "name"}
+    network.compile(
+        optimizer=keras.optimizers.get({"class_name": optimizer["name"], "config": options | {"learning_rate": rate}}),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+
+
+def train_network(
+    network: Any,
+    train: Batches,
+    validation: Batches,
+    *,
+    epochs: int,
+    early_stopping: Mapping[str, Any] | None = None,
+    on_epoch: Callable[[int, Mapping[str, float]], None] | None = None,
+) -> list[dict[str, float]]:
+    """Train a compiled network; returns one row per epoch: loss, accuracy, val_loss, val_accuracy, learning rate.
+
+    ``early_stopping`` (``metric``, ``patience``) watches the validation split and restores the best epoch's weights.
+
+    Raises:
+        Diverged: the loss is not finite.
+    """
+    record = _Epochs(epochs, on_epoch)
+    callbacks: list[Any] = [record]
+    if early_stopping:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                early_stopping["metric"], patience=early_stopping["patience"], restore_best_weights=True
+            )
+        )
+    network.fit(train, validation_data=validation, epochs=epochs, callbacks=callbacks, verbose=0)
+    return record.history
+
+
+def predict_log_prob(network: Any, batches: Batches) -> np.ndarray:
+    """Log probabilities (n, classes) float32, in the order of the rows of ``batches``, which must have no seed."""
+    logits = [keras.ops.convert_to_numpy(network.predict_on_batch(batches[k][0])) for k in range(len(batches))]
+    return log_softmax(np.concatenate(logits))

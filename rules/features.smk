@@ -1,0 +1,37 @@
+"""The frozen part of a network runs once per image; models that agree in it share its activations."""
+
+FROZEN = {study.features(name): model for name, model in study.models.items() if model.frozen}
+
+
+def training_arrays(wildcards):
+    """What a model trains on: the activations of its frozen part if it has one, else the images."""
+    model = study.models[wildcards.model]
+    folder = STORES[wildcards.dataset] / f"{model.image_size}px"
+    return (folder / "features" / study.features(wildcards.model) if model.frozen else folder) / "SHA256SUMS"
+
+
+rule compute_features:
+    input:
+        images=STORE / "{size}px/SHA256SUMS",
+        index=STORE / "index.parquet",
+    output:
+        sums=STORE / "{size}px/features/{features}/SHA256SUMS",
+    params:
+        network=lambda wildcards: FROZEN[wildcards.features].frozen_part,
+        compute=study.compute,
+        code=lambda wildcards: fingerprint("compute_features", *FROZEN[wildcards.features].code_modules),
+    wildcard_constraints:
+        features="|".join(FROZEN) or "(?!)",
+    log:
+        LOGS / "compute_features/{dataset}-{key}-{size}px-{features}.log",
+    benchmark:
+        BENCHMARKS / "compute_features/{dataset}-{key}-{size}px-{features}.tsv"
+    threads: study.threads
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime="8h",
+    conda:
+        "../envs/keras.yaml"
+    script:
+        "../scripts/compute_features.py"

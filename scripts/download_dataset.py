@@ -1,0 +1,13 @@
+"""Puts the published files of a data set into its raw folder, with their checksums."""
+
+from pathlib import Path
+
+from graft.files import record_sums
+from graft.jobs import job
+from graft.sources import open_source
+
+with job(snakemake) as say:
+    sums = Path(snakemake.output.sums)
+    files = open_source(snakemake.params.source).fetch(sums.parent)
+    record_sums(sums, files)
+    say(f"{len(files)} verified: {', '.join(path.name for path in files)}")
