@@ -7,6 +7,7 @@ optional key has the default ``None``, which the values handed to jobs leave out
 import hashlib
 import inspect
 import json
+import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, get_type_hints
@@ -17,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetJsonSchemaHandler,
     Tag,
     ValidationError,
     ValidationInfo,
@@ -24,11 +26,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from graft.problems import describe, nearest
 from graft.registry import Part, parts
-from graft.spec import set_path
+from graft.spec import get_path, set_path
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -76,9 +78,40 @@ def _choice(key: str, classes: Mapping[str, type[Strict]]) -> Any:
                                                   custom_error_context={"key": key, "allowed": list(classes)})]  # fmt: skip
 
 
+class _NameAlone:
+    """Tells the JSON schema of a choice that the name alone may stand for a part without required options."""
+
+    def __init__(self, classes: Mapping[str, type[Strict]]) -> None:
+        self.names = [
+            name
+            for name, cls in classes.items()
+            if not any(field.is_required() for key, field in cls.model_fields.items() if key != "name")
+        ]
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"enum": self.names}, handler(schema)]}
+
+
 def _named(classes: Mapping[str, type[Strict]]) -> Any:
     """A union as :func:`_choice` by ``name``, for which the name alone may stand."""
-    return Annotated[_choice("name", classes), BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]
+    spell_out = BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)
+    return Annotated[_choice("name", classes), spell_out, _NameAlone(classes)]
+
+
+def _word_or(words: tuple[str, ...], other: Any, shape: str) -> Any:
+    """One of ``words``, or what is written in another ``shape``."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value not in words:
+            text = f"{value!r} is not allowed{nearest(value, [*words, shape])}"
+            raise PydanticCustomError("graft", "{text}", {"text": text})
+        return value
+
+    return Annotated[
+        Annotated[Literal[words], Tag("word")] | Annotated[other, Tag("other")],
+        Discriminator(lambda value: "word" if isinstance(value, str) else "other"),
+        BeforeValidator(check),
+    ]
 
 
 def _named_parts(package: str) -> Any:
@@ -160,8 +193,14 @@ class NoPruner(Strict):
     name: Literal["none"]
 
 
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, str | int | float) or value in (math.inf, -math.inf) or value != value:
+        raise PydanticCustomError("graft", "{text}", {"text": f"{value!r} is not text, a finite number, true or false"})
+    return value
+
+
 class Choices(Strict):
-    choices: Annotated[list[str | int | float | bool], Field(min_length=1)]
+    choices: Annotated[list[Annotated[str | int | float | bool, BeforeValidator(_scalar)]], Field(min_length=1)]
 
 
 class _Range(Strict):
@@ -260,9 +299,13 @@ def _each_known(names: list[str], info: ValidationInfo, key: str, noun: str) -> 
     known = list((info.context or {}).get(key, names))
     for name in names:
         if name not in known:
-            raise PydanticCustomError("graft", "{text}", {"text": f"{name!r} is not a {noun} of this study{nearest(name, known)}"})
-    if not names or len(set(names)) < len(names):
-        raise PydanticCustomError("graft", "must name at least one, and each once")
+            raise PydanticCustomError(
+                "graft", "{text}", {"text": f"{name!r} is not a {noun} of this study{nearest(name, known)}"}
+            )
+    if not names:
+        raise PydanticCustomError("graft", "{text}", {"text": f"is empty; it needs at least one {noun}"})
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise PydanticCustomError("graft", "{text}", {"text": f"names {twice[0]!r} more than once"})
     return names
 
 
@@ -272,7 +315,7 @@ class _OnDatasets(Strict):
     @field_validator("datasets")
     @classmethod
     def _exist(cls, names: list[str] | None, info: ValidationInfo) -> list[str] | None:
-        return names and _each_known(names, info, "datasets", "data set")
+        return names if names is None else _each_known(names, info, "datasets", "data set")
 
 
 # -- models --------------------------------------------------------------------------------------------------------------
@@ -361,10 +404,7 @@ class Backbone(Model):
 
 def _freeze(stages: list[str]) -> Any:
     before = create_model("freeze before", __base__=Strict, before=(Literal[tuple(stages)], ...))
-    return Annotated[
-        Annotated[Literal["none", "all"], Tag("name")] | Annotated[before, Tag("before")],
-        Discriminator(lambda value: "name" if isinstance(value, str) else "before"),
-    ]
+    return _word_or(("none", "all"), before, "{before: <stage>}")
 
 
 def _model_classes() -> dict[str, type[Strict]]:
@@ -390,22 +430,38 @@ else:
 
 
 def _space_problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What is wrong with a tuning space: paths that lead nowhere, and ends that the field refuses."""
-    if model.tune is None:
-        return
-    plain = model.model_dump(mode="json", exclude_unset=True, exclude={"tune", "datasets"})
-    for path, dimension in model.tune.space.items():
-        values = dimension.choices if isinstance(dimension, Choices) else [dimension.low, dimension.high]
+    """What is wrong with a tuning space: paths that lead nowhere, and values that the field refuses."""
+    for path, dimension in model.tune.space.items() if model.tune else ():
         found: dict[str, None] = {}
-        for value in values:
-            try:
-                trial = type(model).model_validate(set_path(plain, path, value))
-            except ValidationError as error:
-                found |= dict.fromkeys(describe(error, type(model), plain, with_paths=False))
-            else:
-                if trial.reads != model.reads:
-                    found["changes what a trial reads; tune fields of train, head or options"] = None
+        for value in dimension.choices if isinstance(dimension, Choices) else [dimension.low, dimension.high]:
+            found |= dict.fromkeys(_value_problems(model, path, value))
+        if (
+            not found
+            and isinstance(dimension, IntRange)
+            and not list(_value_problems(model, path, dimension.low + 0.5))
+        ):
+            text = f"low: {dimension.low} and high: {dimension.high} search whole numbers only"
+            found[f"{text}; write {dimension.low}.0 and {dimension.high}.0, for the field takes any number"] = None
         yield from ((("tune", "space", path), text) for text in found)
+
+
+def _value_problems(model: Model, path: str, value: Any) -> Iterator[str]:
+    """What is wrong with a trial that sets ``path`` to ``value``."""
+    misplaced = "changes what a trial reads; tune fields of train, head or options"
+    if path.partition(".")[0] in ("architecture", "datasets", "tune"):
+        yield misplaced
+        return
+    try:
+        trial = type(model).model_validate(set_path(model.trained, path, value))
+    except ValidationError as error:
+        for text in describe(error, type(model)):
+            place, _, problem = text.partition(": ")
+            yield problem if f"{path}.".startswith(f"{place}.") else text
+        return
+    if trial.reads != model.reads:
+        yield misplaced
+    elif get_path(trial.trained, path) != value:
+        yield f"{value!r} stands for several fields; name the one to tune, such as {path}.name"
 
 
 # -- the study -----------------------------------------------------------------------------------------------------------
@@ -415,7 +471,7 @@ class Ensemble(_OnDatasets):
     """Finished models that are combined, from their saved predictions alone."""
 
     method: _named_parts("graft.ensembles")  # type: ignore[valid-type]
-    members: Literal["all"] | list[str] = "all"
+    members: _word_or(("all",), list[str], "a list of models") = "all"  # type: ignore[valid-type]
 
     @field_validator("members")
     @classmethod
@@ -453,8 +509,9 @@ class Study(Strict):
     @field_validator("seeds")
     @classmethod
     def _differ(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) < len(seeds):
-            raise PydanticCustomError("graft", "names a seed twice; each run has a seed of its own")
+        if twice := [seed for seed in seeds if seeds.count(seed) > 1]:
+            text = f"names {twice[0]} more than once; each run has a seed of its own"
+            raise PydanticCustomError("graft", "{text}", {"text": text})
         return seeds
 
     @model_validator(mode="after")

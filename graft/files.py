@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,11 @@ def write_text(path: str | Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8")
 
 
+def read_json(path: str | Path) -> Any:
+    """The plain values in a JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write plain values as JSON that a person can read."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
@@ -40,6 +46,14 @@ def write_csv(path: str | Path, rows: Any) -> None:
     import pandas as pd  # here, because a study is planned without it
 
     write_text(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+
+
+def read_csv(path: str | Path) -> Any:
+    """A table that :func:`write_csv` wrote; names stay text, whatever they look like, and only an empty field is NaN."""
+    import pandas as pd
+
+    names = dict.fromkeys(("dataset", "model", "ensemble", "method"), str)
+    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
 
 
 def sha256(path: str | Path) -> str:
@@ -55,14 +69,18 @@ def record_sums(sums: str | Path, paths: Iterable[str | Path]) -> None:
 
 
 def _read_sums(sums: Path) -> dict[str, str]:
-    lines = sums.read_text(encoding="utf-8").splitlines()
+    lines = sums.read_text(encoding="utf-8", errors="replace").splitlines()
+    if not lines or not all(re.fullmatch(r"[0-9a-f]{64}  \S.*", line) for line in lines):
+        raise UserError(
+            f"{sums}: damaged: not a list of checksums; delete it and run snakemake again, which makes it anew"
+        )
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
 def _check(path: Path, sums: Path, digest: str | None, delete: Path) -> Path:
     again = f"delete {delete} and run snakemake again, which makes it anew"
     if not path.exists():
-        raise UserError(f"{path}: missing; {again}")
+        raise UserError(f"{path}: missing; {again.removeprefix(f'delete {path} and ')}")
     if digest is None:
         raise UserError(f"{path}: no checksum of it is recorded in {sums.name} beside it; {again}")
     if digest != sha256(path):

@@ -61,14 +61,13 @@ def _read(root: Path, path: Path) -> tuple[str, frozenset[str]]:
     return source_digest(source), frozenset(_imports(root, ast.parse(source)))
 
 
-@cache
-def fingerprint(script: str, *modules: str, root: Path = ROOT) -> str:
-    """A hash of ``scripts/<script>.py``, of ``modules``, and of every module of ``graft`` that they import.
+def reached_modules(script: str, *modules: str, root: Path = ROOT) -> dict[str, str]:
+    """Every module of ``graft`` that ``scripts/<script>.py`` or one of ``modules`` imports, however far, and its digest.
 
-    Imports are followed wherever they stand, inside functions too. What is found by name at run time
-    (an architecture, an ensemble method) is not an import: the job names its own in ``modules``.
+    Raises:
+        ValueError: one of ``modules`` is not a module of this project.
     """
-    digests = {script: _read(root, root / "scripts" / f"{script}.py")[0]}
+    digests: dict[str, str] = {}
     todo = {*modules, *_read(root, root / "scripts" / f"{script}.py")[1]}
     while todo:
         module = todo.pop()
@@ -79,4 +78,16 @@ def fingerprint(script: str, *modules: str, root: Path = ROOT) -> str:
         # Importing a.b.c runs a and a.b first.
         parents = {module.rsplit(".", n)[0] for n in range(1, module.count(".") + 1)}
         todo |= (imports | parents) - digests.keys()
+    return digests
+
+
+@cache
+def fingerprint(script: str, *modules: str, root: Path = ROOT) -> str:
+    """A hash of ``scripts/<script>.py``, of ``modules``, and of every module of ``graft`` that they import.
+
+    Imports are followed wherever they stand, inside functions too. What is found by name at run time
+    (an architecture, an ensemble method) is not an import: the job names its own in ``modules``.
+    """
+    digests = reached_modules(script, *modules, root=root)
+    digests[script] = _read(root, root / "scripts" / f"{script}.py")[0]
     return hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()[:16]

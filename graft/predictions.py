@@ -5,7 +5,6 @@ Arrays: ``classes`` (classes,), and for each of ``validation`` and ``test``: ``<
 files.
 """
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -62,7 +61,7 @@ def load_predictions(path: str | Path) -> Predictions:
                 split: SplitPredictions(*(arrays[f"{split}_{field}"] for field in SplitPredictions._fields))
                 for split in SPLITS
             }
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever a damaged archive provokes is the file's fault
         raise UserError(f"{path}: not a predictions file: {error}") from error
     for name, split in splits.items():
         _check(str(path), name, split, len(classes))
@@ -71,9 +70,17 @@ def load_predictions(path: str | Path) -> Predictions:
 
 def _check(path: str, name: str, split: SplitPredictions, classes: int) -> None:
     sample_id, label, log_prob = split
-    rows = len(sample_id)
-    if label.shape != (rows,) or log_prob.shape != (rows, classes):
-        raise UserError(f"{path}: the {name} split has {rows} ids, labels {label.shape}, probabilities {log_prob.shape}")
+    kinds = [array.dtype.kind for array in split]
+    if kinds not in (list("Uif"), list("Uuf")):
+        types = ", ".join(str(array.dtype) for array in split)
+        raise UserError(
+            f"{path}: ids, labels and probabilities of the {name} split must be text, int, float; not {types}"
+        )
+    rows = sample_id.size
+    if sample_id.shape != (rows,) or label.shape != (rows,) or log_prob.shape != (rows, classes):
+        raise UserError(
+            f"{path}: the {name} split has ids {sample_id.shape}, labels {label.shape}, probabilities {log_prob.shape}"
+        )
     if len(np.unique(sample_id)) < rows:
         raise UserError(f"{path}: the {name} split names a sample twice")
     if rows and not (0 <= label.min() and label.max() < classes):

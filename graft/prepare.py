@@ -37,9 +37,12 @@ def resize(image: Image.Image, size: int) -> np.ndarray:
 
 
 def prepare_images(samples: Iterable[Sample], count: int, size: int, path: Path) -> None:
-    """Write ``count`` images, in the source's order, as uint8 (count, size, size, 3) to the NumPy file ``path``."""
+    """Write ``count`` images, in the source's order, as uint8 (count, size, size, 3) to the NumPy file ``path``.
+
+    Raises:
+        ValueError: there are fewer samples or more.
+    """
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
-    for row, sample in enumerate(samples):
+    for row, sample in zip(range(count), samples, strict=True):
         array[row] = resize(sample.image, size)
     array.flush()
-

@@ -1,6 +1,7 @@
 """What is wrong with a study, in words: pydantic's errors as one line each, with key, value, allowed and nearest."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -26,56 +27,69 @@ WANTED = {
 
 def nearest(word: object, known: Iterable[str]) -> str:
     """The end of an error message: the known word that comes closest, or all of them."""
-    known = list(known)
+    known = [str(name) for name in known]
     close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; allowed: {', '.join(known)}" if known else "; there are none"
 
 
-def _children(annotation: Any, key: str | int) -> Iterator[Any]:
+def _steps(annotation: Any, key: str | int) -> Iterator[tuple[bool, Any]]:
+    """What stands behind ``key`` in a place of this type, and whether ``key`` is written there: a union's tag is not."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        if any(isinstance(note, Tag) and note.tag == key for note in arguments[1:]):
-            yield arguments[0]
-        yield from _children(arguments[0], key)
+        tags = [note.tag for note in arguments[1:] if isinstance(note, Tag)]
+        if key in tags:
+            yield False, arguments[0]
+        elif not tags:
+            yield from _steps(arguments[0], key)
     elif origin in (Union, UnionType):
         for argument in arguments:
-            yield from _children(argument, key)
+            yield from _steps(argument, key)
     elif origin in (dict, list):
-        yield arguments[-1]
+        yield True, arguments[-1]
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel) and key in annotation.model_fields:
-        yield annotation.model_fields[str(key)].annotation
+        field = annotation.model_fields[str(key)]
+        yield True, Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        for argument in get_args(annotation):
+            yield from _models(argument)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+
+
+def _walk(root: type[BaseModel], location: Location) -> tuple[Location, list[Any]]:
+    """The keys of ``location`` that a user wrote, without the tags of unions, and the types of the place where it ends."""
+    places: list[Any] = [root]
+    written: Location = ()
+    for key in location:
+        steps = [step for place in places for step in _steps(place, key)]
+        if key != "[key]" and (not steps or any(is_key for is_key, _ in steps)):
+            written = (*written, key)
+        places = [place for _, place in steps]
+    return written, places
 
 
 def _fields_at(root: type[BaseModel], location: Location) -> list[str]:
-    """The keys that are allowed where ``location``, which names unions' tags, ends."""
-    places: list[Any] = [root]
-    for key in location:
-        places = [child for place in places for child in _children(place, key)]
-    return [field for place in places if hasattr(place, "model_fields") for field in place.model_fields]
+    """The keys that are allowed where ``location`` ends."""
+    return [field for place in _walk(root, location)[1] for model in _models(place) for field in model.model_fields]
 
 
-def _path(location: Location, plain: Any) -> str:
-    """``location`` as a user wrote it: without the tags of unions, which are no keys."""
+def _path(root: type[BaseModel], location: Location) -> str:
+    """``location`` as a user wrote it: dotted, and in brackets what would not be told apart there."""
     text = ""
-    for number, key in enumerate(location):
-        if key == "[key]":
-            continue
-        if isinstance(plain, Mapping) and key not in plain and number < len(location) - 1:
-            continue
-        if not isinstance(plain, Mapping | list):
-            continue
-        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
-        try:
-            plain = plain[key]
-        except (KeyError, IndexError, TypeError):
-            plain = {}
+    for key in _walk(root, location)[0]:
+        plain = isinstance(key, str) and re.fullmatch(r"[\w-]+(\.[\w-]+)*", key)
+        text += (f".{key}" if text else key) if plain else f"[{key!r}]"
     return text
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    words = [word for constant, word in ((None, "null"), (True, "true"), (False, "false")) if value is constant]
+    text = words[0] if words else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -88,13 +102,15 @@ def _text(error: ErrorDetails, root: type[BaseModel]) -> str:
     context: dict[str, Any] = error.get("ctx", {})
     if kind == "missing":
         return "is required"
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "invalid_key"):
         return f"is not a key here{nearest(location[-1], _fields_at(root, location[:-1]))}"
     if kind == "literal_error":
         allowed = [word.strip("' ") for word in context["expected"].replace(" or ", ", ").split(",")]
         return f"{_shown(value)} is not allowed{nearest(value, allowed)}"
     if kind == "string_pattern_mismatch":
         return f"{_shown(value)} is not a name: 1 to 64 letters, digits, '_' or '-', the first a letter or digit"
+    if kind == "too_short":
+        return "is empty; it needs at least one entry"
     if kind in WANTED:
         text = f"{_shown(value)} is not {WANTED[kind]}"
         number = isinstance(value, str) and value.strip("+-").replace(".", "", 1).isdigit()
@@ -102,26 +118,29 @@ def _text(error: ErrorDetails, root: type[BaseModel]) -> str:
     return f"{_shown(value)} {error['msg'].replace('Input should', 'should')}" if kind != "graft" else error["msg"]
 
 
-def _lines(error: ErrorDetails, root: type[BaseModel], plain: Any) -> Iterator[tuple[str, str]]:
+def _lines(error: ErrorDetails, root: type[BaseModel]) -> Iterator[tuple[str, str]]:
     location, context = error["loc"], error.get("ctx", {})
     if error["type"] == "problems":
         for rest, text in context["problems"]:
-            yield _path((*location, *rest), plain), text
+            yield _path(root, (*location, *rest)), text
     elif error["type"] == "choice":
         key, allowed, value = context["key"], context["allowed"], error["input"]
-        path = _path(location, plain)
+        path = _path(root, location)
         if not isinstance(value, Mapping):
             yield path, f"{_shown(value)} is not a mapping with the key {key!r}"
         elif key not in value:
             yield f"{path}.{key}", f"is required; allowed: {', '.join(allowed)}"
         else:
             noun = _noun(str(location[-1]) if key == "name" else key)
-            yield path if key == "name" else f"{path}.{key}", f"{_shown(value[key])} is not {noun}{nearest(value[key], allowed)}"
+            yield (
+                path if key == "name" else f"{path}.{key}",
+                f"{_shown(value[key])} is not {noun}{nearest(value[key], allowed)}",
+            )
     else:
-        yield _path(location, plain), _text(error, root)
+        yield _path(root, location), _text(error, root)
 
 
-def describe(error: ValidationError, root: type[BaseModel], plain: Any, *, with_paths: bool = True) -> list[str]:
-    """Every problem that ``error`` found in ``plain``, the values as they were read, as one line each."""
-    lines = (line for details in error.errors() for line in _lines(details, root, plain))
-    return list(dict.fromkeys(f"{path}: {text}" if with_paths and path else text for path, text in lines))
+def describe(error: ValidationError, root: type[BaseModel]) -> list[str]:
+    """Every problem that ``error`` found in values that were read as a ``root``, as one line each."""
+    lines = (line for details in error.errors() for line in _lines(details, root))
+    return list(dict.fromkeys(f"{path}: {text}" if path else text for path, text in lines))

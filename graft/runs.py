@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from graft.arrays import Data
 from graft.features import split_network
@@ -71,7 +70,9 @@ def predict_run(network: Any, data: Data) -> Predictions:
     """What a trained network says of the validation and the test split."""
     splits = {
         split: SplitPredictions(
-            data.sample_id[data.rows[split]], data.label[data.rows[split]], predict_log_prob(network, _batches(data, split))
+            data.sample_id[data.rows[split]],
+            data.label[data.rows[split]],
+            predict_log_prob(network, _batches(data, split)),
         )
         for split in ("validation", "test")
     }
@@ -88,5 +89,5 @@ def run_facts(trained: Trained, data: Data) -> dict[str, Any]:
         "images_per_second": round(epochs * len(data.rows["train"]) / trained.seconds, 1),
         "parameters": {"total": trained.model.count_params(), "trainable": trainable},
         "backend": keras.backend.backend(),
-        "devices": keras.distribution.list_devices(),
+        "device": ", ".join(keras.distribution.list_devices()),
     }

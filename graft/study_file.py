@@ -20,7 +20,9 @@ def choose_study(settings: Any, default: Path) -> Path:
         UserError: two files are named, or keys are given on the command line; a study is one file, never merged.
     """
     if len(settings.configfiles) > 1:
-        raise UserError(f"--configfile names {len(settings.configfiles)} files; a study is one file, never merged: name one")
+        raise UserError(
+            f"--configfile names {len(settings.configfiles)} files; a study is one file, never merged: name one"
+        )
     if settings.config:
         keys = ", ".join(settings.config)
         raise UserError(f"--config sets {keys}; a study is one file, never merged: copy it, and set {keys} there")
@@ -33,11 +35,15 @@ def _parse(path: Path) -> Any:
         return YAML(typ="safe", pure=True).load(path)
     except OSError as error:
         raise UserError(f"{path}: the study cannot be read ({error.strerror})") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: not valid YAML: it is nested too deeply") from error
     except (YAMLError, UnicodeDecodeError, ValueError) as error:
         mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         if isinstance(error, DuplicateKeyError):
-            raise UserError(f"{path}{where}: {str(error.problem).split(' with value')[0]}; a key stands once") from error
+            raise UserError(
+                f"{path}{where}: {str(error.problem).split(' with value')[0]}; a key stands once"
+            ) from error
         problem = error.problem if isinstance(error, MarkedYAMLError) else str(error).splitlines()[0]
         raise UserError(f"{path}{where}: not valid YAML: {problem}") from error
 
@@ -56,6 +62,6 @@ def read_study(path: str | Path) -> Study:
     try:
         return Study.model_validate(plain, context=context)
     except ValidationError as error:
-        problems = describe(error, Study, plain)
+        problems = describe(error, Study)
     count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
     raise UserError("\n  ".join([f"{path}: {count} in this study:", *problems]))

@@ -9,7 +9,7 @@ from graft.predictions import Predictions
 
 
 RUN = ("dataset", "model", "seed")
-ENSEMBLE = ("dataset", "ensemble", "method")
+ENSEMBLE = ("dataset", "ensemble", "method", "members")
 
 
 def _table(columns: Sequence[str], items: Iterable[tuple[Sequence[object], Predictions]]) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def run_table(runs: Iterable[tuple[Sequence[object], Predictions]]) -> pd.DataFr
 
 
 def ensemble_table(ensembles: Iterable[tuple[Sequence[object], Predictions]]) -> pd.DataFrame:
-    """One row per ensemble, named by data set, ensemble and method, and split, as :func:`run_table`."""
+    """One row per ensemble, named by data set, ensemble, method and number of members, and split, as :func:`run_table`."""
     return _table(ENSEMBLE, ensembles)
 
 

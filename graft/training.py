@@ -17,11 +17,17 @@ log = logging.getLogger(__name__)
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """Batches of chosen rows of memory-mapped arrays; with a seed, in an order drawn anew for each epoch.
 
-    The order depends on seed and epoch alone. Rows are read in ascending order within a batch.
+    The order depends on seed and epoch alone; rows are then read in ascending order within a batch. Without a seed the
+    order is that of ``rows``.
     """
 
     def __init__(
-        self, inputs: Sequence[np.ndarray], labels: np.ndarray, rows: np.ndarray, batch_size: int, seed: int | None = None
+        self,
+        inputs: Sequence[np.ndarray],
+        labels: np.ndarray,
+        rows: np.ndarray,
+        batch_size: int,
+        seed: int | None = None,
     ) -> None:
         super().__init__()
         self.inputs, self.labels, self.rows = inputs, labels, rows
@@ -37,7 +43,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return math.ceil(len(self.rows) / self.batch_size)
 
     def __getitem__(self, number: int) -> tuple[Any, np.ndarray]:
-        rows = np.sort(self._order[number * self.batch_size : (number + 1) * self.batch_size])
+        rows = self._order[number * self.batch_size : (number + 1) * self.batch_size]
+        rows = rows if self.seed is None else np.sort(rows)
         arrays = tuple(np.asarray(array[rows]) for array in self.inputs)
         return arrays if len(arrays) > 1 else arrays[0], self.labels[rows]
 
@@ -114,7 +121,8 @@ def train_network(
                 early_stopping["metric"], patience=early_stopping["patience"], restore_best_weights=True
             )
         )
-    network.fit(train, validation_data=validation, epochs=epochs, callbacks=callbacks, verbose=0)
+    # Keras would shuffle the batches besides, from a global generator that no resumed run could restore.
+    network.fit(train, validation_data=validation, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0)
     return record.history
 
 

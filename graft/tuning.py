@@ -11,6 +11,7 @@ import optuna
 import pandas as pd
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from graft.arrays import Data
@@ -21,7 +22,7 @@ from graft.training import Diverged
 
 log = logging.getLogger(__name__)
 
-DIRECTIONS = {"val_loss": "minimize", "val_accuracy": "maximize"}
+DIRECTIONS = {"val_loss": StudyDirection.MINIMIZE, "val_accuracy": StudyDirection.MAXIMIZE}
 SAMPLERS: dict[str, type[BaseSampler]] = {"tpe": TPESampler, "random": RandomSampler}
 PRUNERS: dict[str, type[BasePruner]] = {"median": MedianPruner, "none": NopPruner}
 
@@ -92,7 +93,9 @@ def search(
         study.optimize(run, n_trials=1)
         log.info("trial %d of %d: %s", finished + 1, trials, study.trials[-1].state.name.lower())
     if not study.get_trials(states=(TrialState.COMPLETE,)):
-        raise UserError("no trial came to its end: every one was pruned or diverged; widen tune.space or lower its rates")
+        raise UserError(
+            "no trial came to its end: every one was pruned or diverged; widen tune.space or lower its rates"
+        )
     return study
 
 
@@ -116,7 +119,7 @@ def tune_run(
             on_epoch=lambda epoch, logs: report(epoch, logs[metric]),
         )
         seen = [epoch[metric] for epoch in trained.history]
-        best = min if DIRECTIONS[metric] == "minimize" else max
+        best = min if DIRECTIONS[metric] is StudyDirection.MINIMIZE else max
         return best(seen) if "early_stopping" in chosen["train"] else seen[-1]
 
     described = [spec, {key: value for key, value in tune.items() if key != "trials"}, *depends]
@@ -142,5 +145,7 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
     for number, trial in enumerate(finished_trials(study)):
         steps = trial.intermediate_values
         value = trial.value if trial.value is not None else steps[max(steps)] if steps else None
-        rows.append({"trial": number, "state": trial.state.name.lower(), "value": value, "epochs": len(steps)} | trial.params)
+        rows.append(
+            {"trial": number, "state": trial.state.name.lower(), "value": value, "epochs": len(steps)} | trial.params
+        )
     return pd.DataFrame(rows)

@@ -9,10 +9,16 @@ rule evaluate_runs:
         ensembles=[RESULTS / f"ensembles/{dataset}/{name}/predictions.npz" for dataset, name in COMBINED],
     output:
         runs=report(
-            TABLES / "runs.csv", category="Tables", labels={"table": "runs"}, caption="captions/runs.rst"
+            TABLES / "runs.csv",
+            category="Tables",
+            labels={"table": "runs"},
+            caption="captions/runs.rst",
         ),
         models=report(
-            TABLES / "models.csv", category="Tables", labels={"table": "models"}, caption="captions/models.rst"
+            TABLES / "models.csv",
+            category="Tables",
+            labels={"table": "models"},
+            caption="captions/models.rst",
         ),
         ensembles=report(
             TABLES / "ensembles.csv",
@@ -23,7 +29,15 @@ rule evaluate_runs:
         sums=TABLES / "SHA256SUMS",
     params:
         runs=[list(run) for run in study.runs],
-        ensembles=[[dataset, name, study.ensembles[name].method.name] for dataset, name in COMBINED],
+        ensembles=[
+            [
+                dataset,
+                name,
+                study.ensembles[name].method.name,
+                len(study.members(name, dataset)),
+            ]
+            for dataset, name in COMBINED
+        ],
         code=fingerprint("evaluate_runs"),
     log:
         LOGS / "evaluate_runs.log",

@@ -3,11 +3,17 @@
 FROZEN = {study.features(name): model for name, model in study.models.items() if model.frozen}
 
 
+def store_features(dataset, model):
+    """The folder of a model's frozen activations on a data set."""
+    return STORES[dataset] / f"{study.models[model].image_size}px/features/{study.features(model)}"
+
+
 def training_arrays(wildcards):
     """What a model trains on: the activations of its frozen part if it has one, else the images."""
     model = study.models[wildcards.model]
-    folder = STORES[wildcards.dataset] / f"{model.image_size}px"
-    return (folder / "features" / study.features(wildcards.model) if model.frozen else folder) / "SHA256SUMS"
+    if model.frozen:
+        return store_features(wildcards.dataset, wildcards.model) / "SHA256SUMS"
+    return STORES[wildcards.dataset] / f"{model.image_size}px/SHA256SUMS"
 
 
 rule compute_features:
@@ -16,6 +22,7 @@ rule compute_features:
         index=STORE / "index.parquet",
     output:
         sums=STORE / "{size}px/features/{features}/SHA256SUMS",
+        runtime=STORE / "{size}px/features/{features}/runtime.json",
     params:
         network=lambda wildcards: FROZEN[wildcards.features].frozen_part,
         compute=study.compute,

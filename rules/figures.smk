@@ -32,7 +32,10 @@ def named_predictions(wildcards):
     """The predictions behind one name of a table: of every seed of a model, or of an ensemble."""
     if wildcards.name in study.ensembles:
         return [RESULTS / f"ensembles/{wildcards.dataset}/{wildcards.name}/predictions.npz"]
-    return run_files([Run(wildcards.dataset, wildcards.name, seed) for seed in study.seeds], "predictions.npz")
+    return run_files(
+        [Run(wildcards.dataset, wildcards.name, seed) for seed in study.seeds],
+        "predictions.npz",
+    )
 
 
 TUNED = [(run.dataset, run.model) for run in study.runs if run.seed == study.seeds[0] and study.models[run.model].tune]
@@ -79,7 +82,8 @@ rule draw_sample_grid:
 rule draw_learning_curves:
     input:
         histories=lambda wildcards: run_files(
-            [Run(wildcards.dataset, wildcards.model, seed) for seed in study.seeds], "history.csv"
+            [Run(wildcards.dataset, wildcards.model, seed) for seed in study.seeds],
+            "history.csv",
         ),
     output:
         **figure_files("learning_curves.{dataset}.{model}", model="{model}"),

@@ -1,3 +1,76 @@
+"""The page that people look at, from tables, figures and records alone."""
+
+PAGE = RESULTS / "report.html"
+TEMPLATES = Path(workflow.basedir) / "graft/report"
+CAPTIONS = Path(workflow.basedir) / "rules/captions"
+
+
+COMPUTED = sorted(
+    {(run.dataset, store_features(run.dataset, run.model)) for run in study.runs if study.models[run.model].frozen}
+)
+
+
 rule report:
     input:
-        [],
+        PAGE,
+
+
+rule write_report:
+    input:
+        tables=[TABLES / f"{name}.csv" for name in ("runs", "models", "ensembles")],
+        figures=[FIGURES / f"{stem}.png" for stem in STEMS],
+        captions=[CAPTIONS / f"{stem.partition('.')[0]}.rst" for stem in STEMS],
+        index=[STORES[dataset] / "index.parquet" for dataset in COMPARED],
+        splits=[RESULTS / f"splits/{dataset}.parquet" for dataset in COMPARED],
+        best=expand(
+            str(TUNING / "best.json"),
+            zip,
+            dataset=[d for d, _ in TUNED],
+            model=[m for _, m in TUNED],
+        ),
+        trials=expand(
+            str(TUNING / "trials.csv"),
+            zip,
+            dataset=[d for d, _ in TUNED],
+            model=[m for _, m in TUNED],
+        ),
+        template=TEMPLATES / "page.html.j2",
+        # Times differ from machine to machine; they are shown, and make nothing stale.
+        training=ancient(run_files(study.runs, "runtime.json")),
+        features=ancient([folder / "runtime.json" for _, folder in COMPUTED]),
+        tuning=ancient(
+            expand(
+                str(TUNING / "runtime.json"),
+                zip,
+                dataset=[d for d, _ in TUNED],
+                model=[m for _, m in TUNED],
+            )
+        ),
+    output:
+        page=report(
+            PAGE,
+            category="Report",
+            labels={"page": "the whole study"},
+            caption="captions/report.rst",
+        ),
+        sums=RESULTS / "report.sha256",
+    params:
+        study=study.dump(),
+        figures=[stem.split(".") for stem in STEMS],
+        datasets=COMPARED,
+        tuned=[[dataset, model, study.models[model].tune.metric] for dataset, model in TUNED],
+        features=[[dataset, folder.name] for dataset, folder in COMPUTED],
+        runs=[list(run) for run in study.runs],
+        code=fingerprint("write_report"),
+    log:
+        LOGS / "write_report.log",
+    benchmark:
+        BENCHMARKS / "write_report.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="1h",
+    conda:
+        "../envs/analysis.yaml"
+    script:
+        "../scripts/write_report.py"

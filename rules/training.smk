@@ -13,7 +13,7 @@ rule train_model:
         arrays=training_arrays,
         index=lambda wildcards: STORES[wildcards.dataset] / "index.parquet",
         splits=RESULTS / "splits/{dataset}.parquet",
-        tuned=lambda wildcards: str(TUNING / "best.json") if study.models[wildcards.model].tune else [],
+        tuned=lambda wildcards: (str(TUNING / "best.json") if study.models[wildcards.model].tune else []),
     output:
         model=RUN / "model.keras",
         history=RUN / "history.csv",

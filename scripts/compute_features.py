@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from graft.backends import start_backend
-from graft.files import record_sums, verified
-from graft.jobs import job
 from graft.arrays import class_names, open_arrays
+from graft.backends import start_backend
+from graft.files import record_sums, verified, write_json
+from graft.jobs import job
+from graft.runtime import Stopwatch
 
 with job(snakemake) as say:
+    stopwatch = Stopwatch()
     start_backend(**snakemake.params.compute)
     from graft.features import save_activations, split_network
     from graft.finetune import build_network
@@ -19,4 +21,5 @@ with job(snakemake) as say:
     prefix, _ = split_network(build_network(classes=len(classes), **snakemake.params.network))
     sums = Path(snakemake.output.sums)
     record_sums(sums, save_activations(prefix, images, sums.parent))
+    write_json(snakemake.output.runtime, stopwatch.report(images=len(images)))
     say(f"{len(images)} images, once each, to {', '.join(str(output.shape[1:]) for output in prefix.outputs)}")

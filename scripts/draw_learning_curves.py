@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from graft.figures.learning_curves import learning_curves
 from graft.figures.style import save_figure
-from graft.files import record_sums, verified
+from graft.files import read_csv, record_sums, verified
 from graft.jobs import job
 
 with job(snakemake):
     seeds = zip(snakemake.params.seeds, snakemake.input.histories, strict=True)
-    histories = {seed: pd.read_csv(verified(path)) for seed, path in seeds}
+    histories = {seed: read_csv(verified(path)) for seed, path in seeds}
     figure, table = learning_curves(histories, f"{snakemake.wildcards.model} on {snakemake.wildcards.dataset}")
     record_sums(snakemake.output.sums, save_figure(figure, table, Path(snakemake.output.sums.removesuffix(".sha256"))))

@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from graft.figures.model_comparison import model_comparison
 from graft.figures.style import save_figure
-from graft.files import record_sums, verified
+from graft.files import read_csv, record_sums, verified
 from graft.jobs import job
 
 with job(snakemake):
     dataset = snakemake.wildcards.dataset
-    tables = [pd.read_csv(verified(path)) for path in (snakemake.input.runs, snakemake.input.ensembles)]
+    tables = [read_csv(verified(path)) for path in (snakemake.input.runs, snakemake.input.ensembles)]
     runs, ensembles = (table[(table["dataset"] == dataset) & (table["split"] == "test")] for table in tables)
     figure, table = model_comparison(runs, ensembles, "top1", f"{dataset}, test split")
     record_sums(snakemake.output.sums, save_figure(figure, table, Path(snakemake.output.sums.removesuffix(".sha256"))))

@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from graft.figures.style import save_figure
 from graft.figures.tuning_history import tuning_history
-from graft.files import record_sums, verified
+from graft.files import read_csv, record_sums, verified
 from graft.jobs import job
 
 with job(snakemake):
     title = f"Search for {snakemake.wildcards.model} on {snakemake.wildcards.dataset}"
-    trials = pd.read_csv(verified(snakemake.input.trials))
+    trials = read_csv(verified(snakemake.input.trials))
     figure, table = tuning_history(trials, snakemake.params.metric, title)
     record_sums(snakemake.output.sums, save_figure(figure, table, Path(snakemake.output.sums.removesuffix(".sha256"))))

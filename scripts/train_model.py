@@ -1,15 +1,14 @@
 """Trains one model on one data set from one seed, and saves what it then says of validation and test."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
+from graft.arrays import gather, open_arrays
 from graft.backends import start_backend
-from graft.files import record_sums, replacing, verified, write_csv, write_json
+from graft.files import read_json, record_sums, replacing, verified, write_csv, write_json
 from graft.jobs import job
 from graft.predictions import save_predictions
-from graft.arrays import gather, open_arrays
 from graft.runtime import Stopwatch
 from graft.spec import set_paths
 
@@ -21,17 +20,17 @@ with job(snakemake) as say:
     index, splits = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.splits))
     data = gather(index, splits, open_arrays(snakemake.input.arrays))
     tuned = snakemake.input.get("tuned")
-    best = json.loads(verified(tuned).read_text(encoding="utf-8")) if tuned else {"params": {}}
+    best = read_json(verified(tuned)) if tuned else {"params": {}}
     spec = set_paths(snakemake.params.model, best["params"])
     trained = train_run(spec, data, snakemake.params.seed)
     predictions = predict_run(trained.network, data)
 
-    output = {name: Path(path) for name, path in snakemake.output.items() if name != "sums"}
+    output = {name: Path(path) for name, path in snakemake.output.items() if name not in ("sums", "runtime")}
     with replacing(output["model"]) as beside:
         trained.model.save(beside)
     with replacing(output["predictions"]) as beside:
         save_predictions(beside, predictions)
     write_csv(output["history"], trained.history)
-    write_json(output["runtime"], stopwatch.report(**run_facts(trained, data)))
+    write_json(snakemake.output.runtime, stopwatch.report(**run_facts(trained, data)))
     record_sums(snakemake.output.sums, output.values())
     say(f"{len(trained.history)} epochs, validation accuracy {trained.history[-1]['val_accuracy']:.4f}")

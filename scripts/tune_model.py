@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from graft.arrays import gather, open_arrays
 from graft.backends import start_backend
 from graft.files import record_sums, verified, write_csv, write_json
 from graft.jobs import job
-from graft.arrays import gather, open_arrays
 from graft.runtime import Stopwatch
 
 with job(snakemake) as say:
@@ -17,14 +17,14 @@ with job(snakemake) as say:
 
     index, splits = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.splits))
     data = gather(index, splits, open_arrays(snakemake.input.arrays))
-    best, trials, runtime = map(Path, (snakemake.output.best, snakemake.output.trials, snakemake.output.runtime))
+    best, trials = Path(snakemake.output.best), Path(snakemake.output.trials)
     depends = [snakemake.params.compute, snakemake.params.code]
     database = best.parent / "state/optuna.db"
     study = tune_run(database, snakemake.params.model, data, snakemake.params.tune, depends)
     table = trials_table(study)
     write_json(best, best_of(study))
     write_csv(trials, table)
-    write_json(runtime, stopwatch.report(trials=len(table)))
-    record_sums(snakemake.output.sums, [best, trials, runtime])
+    write_json(snakemake.output.runtime, stopwatch.report(trials=len(table)))
+    record_sums(snakemake.output.sums, [best, trials])
     counts = ", ".join(f"{count} {state}" for state, count in table["state"].value_counts().items())
     say(f"{len(table)} trials ({counts}), best {snakemake.params.tune['metric']} {study.best_value:.4f}")

@@ -1,5 +1,6 @@
 """How training went, epoch by epoch: loss and accuracy of the training and the validation split."""
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -8,6 +9,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from graft.figures.style import GREY, colours, log_axis_if_wide, look, new_figure, percent_axis
+
+DASHES = (0, (3, 1.5))
+MOST_COLUMNS = 6
 
 
 @look()
@@ -21,10 +25,16 @@ def learning_curves(histories: Mapping[int, pd.DataFrame], title: str) -> tuple[
     table = table[["seed", *table.columns.drop("seed")]]
     drawn = [name for name in ("loss", "accuracy") if {name, f"val_{name}"} & set(table.columns)]
 
-    figure = new_figure(title, height=3.1)
     seeds = dict(zip(histories, colours(len(histories)), strict=True))
+    handles = [
+        Line2D([], [], color=GREY, label="validation"),
+        Line2D([], [], color=GREY, ls=DASHES, lw=1.0, label="training"),
+        *(Line2D([], [], color=colour, lw=3, label=f"seed {seed}") for seed, colour in seeds.items()),
+    ]
+    columns = min(len(handles), MOST_COLUMNS)
+    figure = new_figure(title, height=2.9 + 0.2 * math.ceil(len(handles) / columns))
     for axes, name in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
-        for column, style in ((name, {"ls": (0, (3, 1.5)), "lw": 1.0, "alpha": 0.65}), (f"val_{name}", {})):
+        for column, style in ((name, {"ls": DASHES, "lw": 1.0, "alpha": 0.65}), (f"val_{name}", {})):
             for seed, history in histories.items():
                 if column in history:
                     marker = "o" if len(history) == 1 else ""
@@ -38,10 +48,5 @@ def learning_curves(histories: Mapping[int, pd.DataFrame], title: str) -> tuple[
             axes.set_ylabel("Loss")
             log_axis_if_wide(axes, "y", table.filter(regex="^(val_)?loss$").to_numpy(float))
 
-    handles = [
-        Line2D([], [], color=GREY, label="validation"),
-        Line2D([], [], color=GREY, ls=(0, (3, 1.5)), lw=1.0, label="training"),
-        *(Line2D([], [], color=colour, lw=3, label=f"seed {seed}") for seed, colour in seeds.items()),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), columnspacing=1.5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.5)
     return figure, table

@@ -73,7 +73,9 @@ def _load_imagenet(model: Any) -> None:
         model.get_layer(name).set_weights(arrays)
 
 
-@part("efficientnet_lite0", backbone=True, weights={"imagenet": _load_imagenet}, stages=[f"stage{k}" for k in range(1, 8)])
+@part(
+    "efficientnet_lite0", backbone=True, weights={"imagenet": _load_imagenet}, stages=[f"stage{k}" for k in range(1, 8)]
+)
 def efficientnet_lite0(inputs: Any) -> Any:
     """EfficientNet-B0 without squeeze-and-excitation and with ReLU6 (Liu, "Higher accuracy on vision models with
     EfficientNet-Lite", TensorFlow blog, 2020; blocks of Tan and Le, arXiv 1905.11946, table 1).

@@ -2,7 +2,7 @@
 
 import gzip
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -22,7 +22,7 @@ BRIGHTEST = 16
 class Digits:
     """Test part of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, 1998, UCI repository, CC BY 4.0)."""
 
-    classes = [str(digit) for digit in range(10)]
+    classes: Sequence[str] = [str(digit) for digit in range(10)]
 
     def fetch(self, raw: Path) -> list[Path]:
         """Copy the file out of the installed scikit-learn.

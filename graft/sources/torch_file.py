@@ -6,6 +6,7 @@ tensors holds, and every count is checked against the file's size before memory 
 
 import hashlib
 import io
+import math
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -36,7 +37,8 @@ def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple
     return _Tensor(storage, offset, size, stride)
 
 
-class _Unpickler(pickle.Unpickler):
+# The one in Python: that in C reserves memory for whatever index or length a pickle claims, before it reads on.
+class _Unpickler(pickle._Unpickler):
     NAMES = {
         ("collections", "OrderedDict"): OrderedDict,
         ("torch._utils", "_rebuild_tensor_v2"): _tensor,
@@ -70,6 +72,8 @@ def _view(tensor: _Tensor, storages: dict[str, np.ndarray]) -> np.ndarray:
     last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.size, tensor.stride, strict=True))
     if min(tensor.offset, *tensor.stride, 0) < 0 or min(tensor.size, default=1) < 1 or last >= storage.size:
         raise ValueError("a tensor reaches beyond its storage")
+    if math.prod(tensor.size) > storage.size:
+        raise ValueError("a tensor has more elements than its storage")
     strides = [step * storage.itemsize for step in tensor.stride]
     return np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.size, strides, writeable=False)
 

@@ -1,0 +1,322 @@
+"""The report page: values in, one self-contained HTML file out, equal for equal values."""
+
+import base64
+import math
+import statistics
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from graft.report import text
+
+LABELS = {
+    "model_comparison": "Models compared",
+    "learning_curves": "Learning curves",
+    "confusion_matrix": "Confusion matrix",
+    "sample_grid": "Sample images",
+    "tuning_history": "Tuning history",
+}
+STAGES = {"features": "Features of frozen parts", "tune": "Tuning", "train": "Training"}
+MEASURES = {"val_loss": "validation loss", "val_accuracy": "validation accuracy"}
+
+Record = Mapping[str, Any]
+
+
+class FigureEntry(NamedTuple):
+    """A figure: its kind (module of :mod:`graft.figures`), what it shows, its PNG, and its files relative to the page.
+
+    ``name`` is the model or ensemble, and empty where the figure is about a whole data set.
+    """
+
+    kind: str
+    dataset: str
+    name: str
+    png: bytes
+    caption: str
+    files: list[str]
+
+
+class TuningEntry(NamedTuple):
+    """A search: ``best`` is ``trial``, ``value`` and ``params`` of ``best.json``, ``trials`` the table of trials.csv."""
+
+    dataset: str
+    model: str
+    metric: str
+    best: Record
+    trials: pd.DataFrame
+
+
+class RuntimeEntry(NamedTuple):
+    """What a job cost: its stage (``train``, ``tune``, ``features``), what it made, and its runtime.json."""
+
+    stage: str
+    dataset: str
+    name: str
+    seed: int | None
+    facts: Record
+
+
+class _Picture(NamedTuple):
+    """A figure as the page shows it."""
+
+    alt: str
+    source: str
+    width: int
+    height: int
+    caption: str
+    link: str
+    files: list[tuple[str, str]]
+
+
+# -- figures -------------------------------------------------------------------------------------------------------------
+
+
+def _picture(figure: FigureEntry) -> _Picture:
+    width, height = struct.unpack(">II", figure.png[16:24])  # the IHDR chunk comes first in every PNG
+    label = LABELS.get(figure.kind, figure.kind.replace("_", " ").capitalize())
+    files = [(Path(file).suffix[1:].upper(), file) for file in figure.files]
+    return _Picture(
+        alt=f"{label}: {figure.name + ' on ' if figure.name else ''}{figure.dataset}",
+        source=f"data:image/png;base64,{base64.b64encode(figure.png).decode()}",
+        width=width // 2,  # the figures' 200 dots an inch, on screens of about 100
+        height=height // 2,
+        caption=figure.caption,
+        link=next((file for ending, file in files if ending == "PNG"), ""),
+        files=files,
+    )
+
+
+def _pictures(figures: Iterable[FigureEntry], **where: str) -> list[_Picture]:
+    return [_picture(f) for f in figures if all(getattr(f, field) == value for field, value in where.items())]
+
+
+# -- results -------------------------------------------------------------------------------------------------------------
+
+
+def _scores(row: Record | None, images: int, suffix: str = "") -> dict[str, str]:
+    """Every metric of a row as text; ``suffix`` is ``_mean`` where the row has standard deviations."""
+    row, digits = row or {}, text.decimals(images)
+
+    def show(metric: str, digits: int, scale: float) -> str:
+        return text.mean_sd(row.get(f"{metric}{suffix}"), row.get(f"{metric}_sd"), digits, scale)
+
+    shares = {metric: show(metric, digits, 100) for metric in ("top1", "top5", "calibration_error")}
+    return shares | {"log_loss": show("log_loss", 3, 1)}
+
+
+def _costs(runtimes: Sequence[RuntimeEntry], dataset: str, model: str) -> dict[str, str]:
+    facts = [r.facts for r in runtimes if (r.stage, r.dataset, r.name) == ("train", dataset, model)]
+    parameters = next((f["parameters"] for f in facts if f.get("parameters")), None)
+    seconds = [f["wall_seconds"] for f in facts if "wall_seconds" in f]
+    return {
+        "parameters": f"{parameters['total']:,}" if parameters else text.NOTHING,
+        "trainable": f"{parameters['trainable']:,}" if parameters else text.NOTHING,
+        "seconds": text.duration(statistics.fmean(seconds)) if seconds else text.NOTHING,
+    }
+
+
+def _records(table: pd.DataFrame) -> list[Record]:
+    return [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]
+
+
+def _by_split(rows: Iterable[Record], dataset: str, key: str) -> dict[Any, dict[str, Record]]:
+    """The rows of a data set by name, then by split, in their order."""
+    found: dict[Any, dict[str, Record]] = {}
+    for row in rows:
+        if row["dataset"] == dataset:
+            found.setdefault(row[key], {})[row["split"]] = row
+    return found
+
+
+def _results(
+    dataset: str, runs: list[Record], models: list[Record], ensembles: list[Record], runtimes: Sequence[RuntimeEntry]
+) -> dict[str, Any]:
+    """What the page says of one data set; the order, and which model is named first, follow the validation split."""
+    singles, combined = _by_split(models, dataset, "model"), _by_split(ensembles, dataset, "ensemble")
+    images = max((int(rows["test"]["images"]) for rows in (*singles.values(), *combined.values())), default=0)
+
+    def rank(rows: Mapping[str, Record], column: str) -> float:
+        value = float(rows.get("validation", {}).get(column, math.nan))
+        return -math.inf if math.isnan(value) else value
+
+    lines: list[dict[str, Any]] = []
+    best = max((rank(rows, "top1_mean") for rows in singles.values()), default=-math.inf)
+    for name, rows in singles.items():
+        lines.append(
+            {
+                "name": name,
+                "ensemble": None,
+                "runs": int(rows["test"]["seeds"]),
+                "rank": rank(rows, "top1_mean"),
+                "chosen": rank(rows, "top1_mean") == best,
+                "validation": _scores(rows.get("validation"), images, "_mean"),
+                "test": _scores(rows["test"], images, "_mean"),
+                **_costs(runtimes, dataset, name),
+            }
+        )
+    for name, rows in combined.items():
+        lines.append(
+            {
+                "name": name,
+                "ensemble": rows["test"]["method"],
+                "runs": rows["test"]["members"],
+                "rank": rank(rows, "top1"),
+                "chosen": False,
+                "validation": _scores(rows.get("validation"), images),
+                "test": _scores(rows["test"], images),
+                **dict.fromkeys(("parameters", "trainable", "seconds"), text.NOTHING),
+            }
+        )
+    lines.sort(key=lambda line: -line["rank"])
+    each = _by_split(({**run, "run": (run["model"], run["seed"])} for run in runs), dataset, "run")
+    return {
+        "dataset": dataset,
+        "images": images,
+        "models": len(singles),
+        "rows": lines,
+        "chosen": [line for line in lines if line["chosen"]],
+        "ensembles": [line for line in lines if line["ensemble"]],
+        "spread": any(line["runs"] > 1 for line in lines if not line["ensemble"]),
+        "runs": [
+            {"model": model, "seed": seed, **{split: _scores(row, images) for split, row in rows.items()}}
+            for (model, seed), rows in each.items()
+        ],
+    }
+
+
+# -- tuning --------------------------------------------------------------------------------------------------------------
+
+
+def _tuning(entry: TuningEntry, figures: Sequence[FigureEntry]) -> dict[str, Any]:
+    trials = entry.trials
+    pruned = trials[trials["state"] == "pruned"]
+    percent = entry.metric == "val_accuracy"
+    value = float(entry.best["value"])
+    return {
+        "dataset": entry.dataset,
+        "model": entry.model,
+        "metric": MEASURES[entry.metric],
+        "value": f"{100 * value:.2f}{text.SPACE}%" if percent else text.number(value),
+        "trial": entry.best["trial"],
+        "params": {path: text.number(found) for path, found in entry.best["params"].items()},
+        "trials": len(trials),
+        "pruned": len(pruned),
+        "epochs": (int(pruned["epochs"].sum()), int(trials["epochs"].sum())),
+        "columns": list(trials.columns),
+        "rows": [
+            (row["trial"] == entry.best["trial"], [text.number(found) for found in row.values()])
+            for row in trials.to_dict("records")
+        ],
+        "pictures": _pictures(figures, kind="tuning_history", dataset=entry.dataset, name=entry.model),
+    }
+
+
+# -- how it was made -----------------------------------------------------------------------------------------------------
+
+
+def _total(entries: Iterable[RuntimeEntry], fact: str) -> float:
+    return math.fsum(entry.facts.get(fact, 0) for entry in entries)
+
+
+def _making(runtimes: Sequence[RuntimeEntry]) -> dict[str, Any]:
+    stages = []
+    for stage in sorted({entry.stage for entry in runtimes}, key=[*STAGES].index):
+        jobs = [entry for entry in runtimes if entry.stage == stage]
+        stages.append(
+            {
+                "name": STAGES[stage],
+                "jobs": len(jobs),
+                "wall": text.duration(_total(jobs, "wall_seconds")),
+                "cpu": text.duration(_total(jobs, "cpu_seconds")),
+                "memory": text.memory(max(job.facts.get("peak_memory_mib", math.nan) for job in jobs)),
+            }
+        )
+    versions: dict[str, dict[str, None]] = {}
+    machines: dict[str, None] = {}
+    for entry in runtimes:
+        machine = entry.facts.get("machine", {})
+        found = {"python": machine["python"]} if "python" in machine else {}
+        for package, version in (found | dict(entry.facts.get("versions", {}))).items():
+            versions.setdefault(package, {})[version] = None
+        cores = text.counted(machine["cores"], "core") if machine.get("cores") else None
+        described = [machine.get("processor"), cores, machine.get("system")]
+        machines[", ".join(part for part in described if part)] = None
+    return {
+        "stages": stages,
+        "jobs": len(runtimes),
+        "wall": text.duration(_total(runtimes, "wall_seconds")),
+        "cpu": text.duration(_total(runtimes, "cpu_seconds")),
+        "versions": {package: ", ".join(sorted(found)) for package, found in sorted(versions.items())},
+        "machines": sorted(machine for machine in machines if machine),
+        "backends": sorted({entry.facts["backend"] for entry in runtimes if entry.facts.get("backend")}),
+        "devices": sorted({entry.facts["device"] for entry in runtimes if entry.facts.get("device")}),
+        "costs": [
+            {
+                "stage": STAGES[entry.stage],
+                "dataset": entry.dataset,
+                "name": entry.name,
+                "seed": text.number(entry.seed),
+                "epochs": text.number(entry.facts.get("epochs")),
+                "wall": text.duration(entry.facts.get("wall_seconds")),
+                "cpu": text.duration(entry.facts.get("cpu_seconds")),
+                "memory": text.memory(entry.facts.get("peak_memory_mib")),
+                "speed": f"{entry.facts['images_per_second']:,.0f}"
+                if entry.facts.get("images_per_second")
+                else text.NOTHING,
+            }
+            for entry in runtimes
+        ],
+    }
+
+
+# -- the page ------------------------------------------------------------------------------------------------------------
+
+
+def render_page(
+    study: Record,
+    runs: pd.DataFrame,
+    models: pd.DataFrame,
+    ensembles: pd.DataFrame,
+    figures: Sequence[FigureEntry],
+    tuning: Sequence[TuningEntry],
+    runtimes: Sequence[RuntimeEntry],
+    study_text: str,
+) -> str:
+    """The page as HTML: styles and images inside, no scripts, nothing fetched; names are escaped.
+
+    ``study`` has ``study``, ``title`` and ``description`` (or None), ``seeds``, ``graft`` (its version) and
+    ``datasets``: by name ``images``, ``classes`` (numbers) and ``splits`` (images by split). ``runs``, ``models`` and
+    ``ensembles`` (which may be empty) are the tables of :mod:`graft.tables`; ``study_text`` is the study file. The
+    model that stands first has the highest mean top-1 accuracy on the validation split.
+    """
+    tables = _records(runs), _records(models), _records(ensembles)
+    searches = [_tuning(entry, figures) for entry in tuning]
+    shown = {("tuning_history", entry.dataset, entry.model) for entry in tuning}
+    further = [f for f in figures if f.kind not in LABELS or (f.kind == "tuning_history" and f[:3] not in shown)]
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"counted": text.counted, "listed": text.listed}
+    datasets = study["datasets"]
+    return environment.get_template("page.html.j2").render(
+        study=study,
+        title=study.get("title") or study["study"],
+        results=[_results(dataset, *tables, runtimes) for dataset in datasets],
+        comparisons={dataset: _pictures(figures, kind="model_comparison", dataset=dataset) for dataset in datasets},
+        learning=_pictures(figures, kind="learning_curves"),
+        confusion=_pictures(figures, kind="confusion_matrix"),
+        samples=_pictures(figures, kind="sample_grid"),
+        searches=searches,
+        further=[_picture(figure) for figure in further],
+        making=_making(runtimes),
+        study_text=study_text,
+    )

@@ -1,0 +1,36 @@
+"""The JSON schema of a study, by which an editor completes and checks a study file as it is written.
+
+``python -m graft.schema > graft/study.schema.json`` writes the file that config.yaml's first line names.
+"""
+
+import json
+from typing import Any
+
+from graft.config import Study
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def _adapt(node: Any) -> None:
+    """Refuse, in every mapping of names to entries, what is no name; and let a value fit several branches of a union.
+
+    (JSON calls 1 a number too, so a range of whole numbers is both kinds of range.)
+    """
+    if isinstance(node, dict):
+        if "patternProperties" in node:
+            node["additionalProperties"] = False
+        if "oneOf" in node:
+            node["anyOf"] = node.pop("oneOf")
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        _adapt(child)
+
+
+def study_schema() -> str:
+    """The schema as JSON text, keys sorted, so that equal studies have equal files."""
+    schema = {"$schema": DIALECT, **Study.model_json_schema(), "title": "Graft study"}
+    _adapt(schema)
+    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    print(study_schema(), end="")

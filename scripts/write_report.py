@@ -1,0 +1,56 @@
+"""Writes the report page of a study."""
+
+from pathlib import Path
+
+import pandas as pd
+
+import graft
+from graft.files import read_csv, read_json, record_sums, verified, write_text
+from graft.jobs import job
+from graft.report.page import FigureEntry, RuntimeEntry, TuningEntry, render_page
+from graft.spec import to_yaml
+
+with job(snakemake) as say:
+    tables = [read_csv(verified(path)) for path in snakemake.input.tables]
+    page = Path(snakemake.output.page)
+    figures = [
+        FigureEntry(
+            kind,
+            dataset,
+            "".join(name),
+            verified(png).read_bytes(),
+            Path(caption).read_text(encoding="utf-8").strip(),
+            [str(Path(png).relative_to(page.parent).with_suffix(suffix)) for suffix in (".png", ".svg", ".csv")],
+        )
+        for (kind, dataset, *name), png, caption in zip(
+            snakemake.params.figures, snakemake.input.figures, snakemake.input.captions, strict=True
+        )
+    ]
+    tuned = list(zip(snakemake.params.tuned, snakemake.input.best, snakemake.input.trials, strict=True))
+    tuning = [TuningEntry(*names, read_json(verified(best)), read_csv(verified(csv))) for names, best, csv in tuned]
+    runtimes = [
+        RuntimeEntry("features", dataset, name, None, read_json(path))
+        for (dataset, name), path in zip(snakemake.params.features, snakemake.input.features, strict=True)
+    ]
+    runtimes += [
+        RuntimeEntry("tune", dataset, model, None, read_json(path))
+        for (dataset, model, _), path in zip(snakemake.params.tuned, snakemake.input.tuning, strict=True)
+    ]
+    runtimes += [
+        RuntimeEntry("train", *run, read_json(path))
+        for run, path in zip(snakemake.params.runs, snakemake.input.training, strict=True)
+    ]
+    datasets = {}
+    for name, *paths in zip(snakemake.params.datasets, snakemake.input.index, snakemake.input.splits, strict=True):
+        index, splits = (pd.read_parquet(verified(path)) for path in paths)
+        counts = splits["split"].value_counts()
+        datasets[name] = {
+            "images": len(index),
+            "classes": index["label"].nunique(),
+            "splits": {split: int(counts[split]) for split in ("train", "validation", "test")},
+        }
+    study = {"title": None, "description": None, **snakemake.params.study}
+    described = {**study, "datasets": datasets, "graft": graft.__version__}
+    write_text(page, render_page(described, *tables, figures, tuning, runtimes, to_yaml(snakemake.params.study)))
+    record_sums(snakemake.output.sums, [page])
+    say(f"{page}")

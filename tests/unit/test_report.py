@@ -1,0 +1,308 @@
+"""The page says what the tables say, holds all that it shows, and believes no name."""
+
+import base64
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from graft.report import text
+from graft.report.page import FigureEntry, RuntimeEntry, TuningEntry, render_page
+from graft.tables import over_seeds
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR42mP8z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg=="
+)
+SCRIPT = "<script>alert('$x$')</script>"
+
+
+def run_rows(dataset: str = "digits", seeds: tuple[int, ...] = (0, 1)) -> pd.DataFrame:
+    """``steady`` is best on validation, ``lucky`` on test."""
+    top1 = {
+        ("steady", "validation"): 0.95,
+        ("steady", "test"): 0.90,
+        ("lucky", "validation"): 0.91,
+        ("lucky", "test"): 0.99,
+    }
+    return pd.DataFrame(
+        [
+            {"dataset": dataset, "model": model, "seed": seed, "split": split, "images": 200}
+            | {"top1": value + seed / 100, "top5": 0.99, "log_loss": 0.25, "calibration_error": 0.034}
+            for (model, split), value in top1.items()
+            for seed in seeds
+        ]
+    )
+
+
+ENSEMBLES = pd.DataFrame(
+    [
+        {"dataset": "digits", "ensemble": "vote", "method": "soft_vote", "members": 4, "split": split, "images": 200}
+        | {"top1": top1, "top5": 1.0, "log_loss": float("inf"), "calibration_error": 0.02}
+        for split, top1 in (("validation", 0.96), ("test", 0.965))
+    ]
+)
+TRIALS = pd.DataFrame(
+    {
+        "trial": [0, 1, 2],
+        "state": ["complete", "pruned", "complete"],
+        "value": [0.4, None, 0.123456],
+        "epochs": [10, 3, 10],
+        "train.learning_rate": [0.1, 0.5, 0.00123456],
+    }
+)
+TUNING = TuningEntry(
+    "digits",
+    "steady",
+    "val_loss",
+    {"trial": 2, "value": 0.123456, "params": {"train.learning_rate": 0.00123456}},
+    TRIALS,
+)
+
+
+def job(stage: str, name: str, seed: int | None, seconds: float, **facts: Any) -> RuntimeEntry:
+    machine = {"system": "Linux-6.1", "processor": "x86_64", "cores": 2, "python": "3.11.9"}
+    cost = {"wall_seconds": seconds, "cpu_seconds": 2 * seconds, "peak_memory_mib": 2048.0}
+    return RuntimeEntry(
+        stage, "digits", name, seed, {**cost, "machine": machine, "versions": {"keras": "3.15.0"}, **facts}
+    )
+
+
+TRAINED = {"parameters": {"total": 1234567, "trainable": 890}, "epochs": 10, "backend": "jax", "device": "CPU"}
+RUNTIMES = [
+    job("train", "steady", 0, 30.0, images_per_second=1500.4, **TRAINED),
+    job("train", "steady", 1, 50.0, images_per_second=1500.4, **TRAINED),
+    job("tune", "steady", None, 3600.0),
+]
+
+
+def figure(kind: str, name: str = "steady", caption: str = "A caption.") -> FigureEntry:
+    return FigureEntry(
+        kind, "digits", name, PNG, caption, [f"figures/{kind}.{ending}" for ending in ("png", "svg", "csv")]
+    )
+
+
+def study(*datasets: str, **more: Any) -> dict[str, Any]:
+    shares = {"images": 1797, "classes": 10, "splits": {"train": 1397, "validation": 200, "test": 200}}
+    named = {"study": "demo", "title": "A title", "description": "A description.", "seeds": [0, 1], "graft": "0.1.0"}
+    return named | {"datasets": dict.fromkeys(datasets or ("digits",), shares)} | more
+
+
+def page(**changed: Any) -> str:
+    values: dict[str, Any] = {
+        "study": study(),
+        "runs": run_rows(),
+        "ensembles": ENSEMBLES,
+        "figures": [
+            figure(kind) for kind in ("model_comparison", "learning_curves", "confusion_matrix", "tuning_history")
+        ],
+        "tuning": [TUNING],
+        "runtimes": RUNTIMES,
+        "study_text": "study: demo\n",
+    } | changed
+    return render_page(models=over_seeds(values["runs"]), **values)
+
+
+class Reader(HTMLParser):
+    """Attributes by tag, ids, and the text outside the style sheet, one space between words."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._open: list[str] = []
+        self._words: list[str] = []
+        self.feed(html)
+        self.words = " ".join("".join(self._words).replace(text.SPACE, " ").split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "img", "col", "br"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag, f"</{tag}> closes another tag"
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._open:
+            self._words.append(data)
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def cells(html: str, name: str) -> list[str]:
+    """The cells of the first table row whose header starts with ``name``."""
+    row = next(row for row in html.split("<tr")[1:] if re.search(rf'<th scope="row">{name}\b', row))
+    return [cell.replace(text.SPACE, " ") for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)]
+
+
+def test_equal_values_give_equal_pages() -> None:
+    assert page() == page()
+
+
+def test_the_answer_names_the_model_that_is_best_on_validation() -> None:
+    words = Reader(page()).words
+    assert "steady has the highest mean validation top-1 accuracy of 2 models: 95.5 ± 0.7 % (2 seeds)." in words
+    assert "On the 200 test images, it scores 90.5 ± 0.7 %; the ensemble vote scores 96.5 %." in words
+    assert "better" not in words
+
+
+def test_test_scores_change_neither_order_nor_choice() -> None:
+    worse = run_rows()
+    worse.loc[worse["split"] == "test", "top1"] = 0.1
+
+    def order(html: str) -> list[str]:
+        return re.findall(r'<th scope="row">(steady|lucky|vote)\b', html)[:3]
+
+    assert order(page()) == order(page(runs=worse)) == ["vote", "steady", "lucky"]
+    assert page(runs=worse).count("highest on validation") == 1
+
+
+def test_models_that_share_the_first_place_are_all_named() -> None:
+    rows = run_rows()
+    rows.loc[rows["split"] == "validation", "top1"] = 0.9
+    words = Reader(page(runs=rows)).words
+    assert "steady and lucky share the highest validation top-1 accuracy" in words
+    assert "steady scores 90.5 ± 0.7 %, lucky scores 99.5 ± 0.7 %" in words
+
+
+def test_the_models_table_gives_each_metric_and_what_it_cost() -> None:
+    html = page()
+    scores = ["95.5 ± 0.7", "90.5 ± 0.7", "99.0 ± 0.0", "0.250 ± 0.000", "3.4 ± 0.0"]
+    assert cells(html, "steady") == ["2", *scores, "1,234,567", "890", "40 s"]
+    assert cells(html, "vote") == ["4", "96.0", "96.5", "100.0", "∞", "2.0", text.NOTHING, text.NOTHING, text.NOTHING]
+
+
+def test_one_seed_and_nothing_else_renders_without_spread() -> None:
+    bare = {"ensembles": pd.DataFrame(), "figures": [], "tuning": [], "runtimes": []}
+    html = page(study=study(title=None, description=None, seeds=[0]), runs=run_rows(seeds=(0,)), **bare)
+    read = Reader(html)
+    assert "nan" not in read.words.lower()
+    assert "None" not in read.words
+    assert "±" not in read.words
+    assert "steady has the highest validation top-1 accuracy of 2 models: 95.0 % (1 seed)." in read.words
+    assert "ensemble" not in read.words
+    assert not read.of("img")
+
+
+def test_one_model_is_not_called_the_highest() -> None:
+    rows = run_rows()
+    words = Reader(page(runs=rows[rows["model"] == "steady"], ensembles=pd.DataFrame())).words
+    assert "the one model, steady, has a mean validation top-1 accuracy of 95.5 ± 0.7 % (2 seeds)" in words
+    assert "highest" not in words
+
+
+def test_each_data_set_has_its_answer() -> None:
+    words = Reader(page(study=study("digits", "other"), runs=pd.concat([run_rows(), run_rows("other")]))).words
+    assert "On digits, steady" in words
+    assert "On other, steady" in words
+    assert words.count("the ensemble vote scores") == 1
+
+
+def test_nothing_is_fetched_and_images_are_inside() -> None:
+    read = Reader(page())
+    links = [value for _, attributes in read.tags for key, value in attributes.items() if key in ("src", "href")]
+    assert links
+    assert not [link for link in links if link is None or (re.match(r"\w+:|//", link) and not link.startswith("data:"))]
+    images = read.of("img")
+    assert len(images) == 4
+    for image in images:
+        assert base64.b64decode(str(image["src"]).removeprefix("data:image/png;base64,")) == PNG
+    assert not re.search(r"url\(|@import", page())
+    assert not {"script", "iframe", "object"} & {tag for tag, _ in read.tags}
+
+
+def test_names_and_texts_are_escaped_wherever_they_stand() -> None:
+    rows = run_rows(SCRIPT)
+    trials = TRIALS.assign(**{SCRIPT: SCRIPT})
+    html = page(
+        study=study(SCRIPT, title=SCRIPT, description=SCRIPT),
+        runs=rows.assign(model=rows["model"] + SCRIPT),
+        ensembles=ENSEMBLES.assign(dataset=SCRIPT, ensemble=SCRIPT, method=SCRIPT),
+        figures=[FigureEntry("sample_grid", SCRIPT, SCRIPT, PNG, SCRIPT, [f'"onclick="{SCRIPT}.png'])],
+        tuning=[TuningEntry(SCRIPT, SCRIPT, "val_loss", {**TUNING.best, "params": {SCRIPT: SCRIPT}}, trials)],
+        runtimes=[RuntimeEntry("train", SCRIPT, SCRIPT, 0, {"versions": {SCRIPT: SCRIPT}, "backend": SCRIPT})],
+        study_text=SCRIPT,
+    )
+    read = Reader(html)
+    assert not read.of("script")
+    assert not [key for _, attributes in read.tags for key in attributes if key.startswith("on")]
+    assert read.words.count(SCRIPT) > 15
+
+
+def test_every_part_of_the_page_can_be_reached_and_read_without_seeing_it() -> None:
+    read = Reader(page())
+    ids = {str(attributes["id"]) for _, attributes in read.tags if "id" in attributes}
+    targets = [str(link["href"])[1:] for link in read.of("a") if str(link["href"]).startswith("#")]
+    assert targets
+    assert set(targets) <= ids
+    assert all(image["alt"] and image["width"] and image["height"] for image in read.of("img"))
+    assert all(header.get("scope") for header in read.of("th"))
+    assert [tag for tag, _ in read.tags].count("h1") == 1
+    assert ("html", {"lang": "en"}) in read.tags
+
+
+def test_tuning_says_what_won_and_what_was_pruned() -> None:
+    html = page()
+    words = Reader(html).words
+    assert "The best of 3 trials is trial 2, with a validation loss of 0.1235." in words
+    assert "1 trial was pruned and ran 3 of the 23 epochs of all trials." in words
+    assert cells(html, "<code>train.learning_rate") == ["0.001235"]
+    assert cells(html, "1") == ["pruned", text.NOTHING, "3", "0.5"]
+    assert "None was pruned." in Reader(page(tuning=[TUNING._replace(trials=TRIALS.drop(index=1))])).words
+
+
+def test_tuning_by_accuracy_is_in_percent() -> None:
+    entry = TUNING._replace(metric="val_accuracy", best={**TUNING.best, "value": 0.98765})
+    assert "a validation accuracy of 98.77 %" in Reader(page(tuning=[entry])).words
+
+
+def test_costs_add_up_by_stage() -> None:
+    html = page()
+    assert cells(html, "Training") == ["2", "1 min 20 s", "2 min 40 s", "2.0 GiB"]
+    assert cells(html, "Tuning") == ["1", "1 h 0 min", "2 h 0 min", "2.0 GiB"]
+    assert cells(html, "Total") == ["3", "1 h 1 min", "2 h 2 min", ""]
+    words = Reader(html).words
+    assert "Keras backend jax, on CPU" in words
+    assert words.count("x86_64, 2 cores, Linux-6.1") == 1
+    assert "keras 3.15.0, python 3.11.9" in words
+
+
+def test_no_figure_is_lost() -> None:
+    kinds = ["model_comparison", "learning_curves", "confusion_matrix", "sample_grid", "tuning_history", "a_new_kind"]
+    shown = [figure(kind, caption=f"Caption of {kind}.") for kind in kinds]
+    for tuning in ([TUNING], []):
+        words = Reader(page(figures=shown, tuning=tuning)).words
+        assert [words.count(f"Caption of {kind}.") for kind in kinds] == [1] * len(kinds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.84, "0.8 s"),
+        (9.96, "10.0 s"),
+        (59.7, "1 min 0 s"),
+        (252, "4 min 12 s"),
+        (3599.8, "1 h 0 min"),
+        (None, text.NOTHING),
+    ],
+)
+def test_durations_have_two_units_at_most(seconds: float | None, expected: str) -> None:
+    assert text.duration(seconds).replace(text.SPACE, " ") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1e-5, "1e-05"),
+        (0.123456, "0.1235"),
+        (32, "32"),
+        (32.0, "32"),
+        ("adam", "adam"),
+        (True, "True"),
+        (float("nan"), text.NOTHING),
+    ],
+)
+def test_numbers_have_four_digits(value: Any, expected: str) -> None:
+    assert text.number(value) == expected
