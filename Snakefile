@@ -3,12 +3,10 @@
 Reads one study (config.yaml, or the one that --configfile names), and includes the rules of every stage.
 """
 
-import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, workflow.basedir)
-os.environ["PYTHONPATH"] = os.pathsep.join([workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])])
+sys.path.insert(0, workflow.basedir)  # where scripts look for graft too
 
 from graft.config import Run
 from graft.errors import UserError
@@ -20,10 +18,6 @@ try:
 except UserError as error:
     sys.exit(str(error))
 
-RESULTS = Path("results") / study.study
-LOGS = RESULTS / "logs"
-BENCHMARKS = RESULTS / "benchmarks"
-
 
 wildcard_constraints:
     dataset="|".join(study.datasets),
@@ -34,10 +28,13 @@ wildcard_constraints:
     size="[0-9]+",
 
 
+include: "rules/common.smk"
+
+
 # The first rule is the default target.
 rule all:
     input:
-        RESULTS / "report.html",
+        PAGE,
 
 
 include: "rules/data.smk"

@@ -103,7 +103,7 @@ def _word_or(words: tuple[str, ...], other: Any, shape: str) -> Any:
 
     def check(value: Any) -> Any:
         if isinstance(value, str) and value not in words:
-            text = f"{value!r} is not allowed{nearest(value, [*words, shape])}"
+            text = f"{value!r} is not allowed; allowed: {', '.join(words)}, or {shape}"
             raise PydanticCustomError("graft", "{text}", {"text": text})
         return value
 

@@ -44,7 +44,8 @@ def _parse(path: Path) -> Any:
             raise UserError(
                 f"{path}{where}: {str(error.problem).split(' with value')[0]}; a key stands once"
             ) from error
-        problem = error.problem if isinstance(error, MarkedYAMLError) else str(error).splitlines()[0]
+        marked = isinstance(error, MarkedYAMLError)
+        problem = ", ".join(filter(None, (error.context, error.problem))) if marked else str(error).splitlines()[0]
         raise UserError(f"{path}{where}: not valid YAML: {problem}") from error
 
 

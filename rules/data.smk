@@ -1,17 +1,5 @@
 """From a source to arrays that every study shares, and to the splits of this study."""
 
-STORE = Path("data/{dataset}-{key}")
-STORES = {name: Path(f"data/{name}-{dataset.key}") for name, dataset in study.datasets.items()}
-
-
-def source_params(wildcards):
-    return study.datasets[wildcards.dataset].source.dump()
-
-
-def source_code(script):
-    """The fingerprint of a script that reads the source of a data set."""
-    return lambda wildcards: fingerprint(script, *study.datasets[wildcards.dataset].code_modules)
-
 
 rule downloads:
     input:
@@ -88,9 +76,9 @@ rule prepare_images:
 
 rule split_dataset:
     input:
-        index=lambda wildcards: STORES[wildcards.dataset] / "index.parquet",
+        index=index_of,
     output:
-        splits=RESULTS / "splits/{dataset}.parquet",
+        splits=SPLITS,
         sums=RESULTS / "splits/{dataset}.sha256",
     params:
         split=lambda wildcards: study.datasets[wildcards.dataset].split.dump(),

@@ -1,12 +1,9 @@
 """Finished runs are combined from their saved predictions; no network framework is needed."""
 
-ENSEMBLE = RESULTS / "ensembles/{dataset}/{ensemble}"
-COMBINED = [(dataset, name) for name, item in study.ensembles.items() for dataset in study.datasets_of(item)]
-
 
 rule combine_ensemble:
     input:
-        predictions=lambda wildcards: run_files(study.members(wildcards.ensemble, wildcards.dataset), "predictions.npz"),
+        predictions=member_predictions,
     output:
         predictions=ensure(ENSEMBLE / "predictions.npz", non_empty=True),
         ensemble=ENSEMBLE / "ensemble.json",

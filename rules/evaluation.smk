@@ -1,7 +1,5 @@
 """Every metric of every run and ensemble, from predictions alone."""
 
-TABLES = RESULTS / "tables"
-
 
 rule evaluate_runs:
     input:

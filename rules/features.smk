@@ -1,20 +1,5 @@
 """The frozen part of a network runs once per image; models that agree in it share its activations."""
 
-FROZEN = {study.features(name): model for name, model in study.models.items() if model.frozen}
-
-
-def store_features(dataset, model):
-    """The folder of a model's frozen activations on a data set."""
-    return STORES[dataset] / f"{study.models[model].image_size}px/features/{study.features(model)}"
-
-
-def training_arrays(wildcards):
-    """What a model trains on: the activations of its frozen part if it has one, else the images."""
-    model = study.models[wildcards.model]
-    if model.frozen:
-        return store_features(wildcards.dataset, wildcards.model) / "SHA256SUMS"
-    return STORES[wildcards.dataset] / f"{model.image_size}px/SHA256SUMS"
-
 
 rule compute_features:
     input:

@@ -1,14 +1,5 @@
 """The page that people look at, from tables, figures and records alone."""
 
-PAGE = RESULTS / "report.html"
-TEMPLATES = Path(workflow.basedir) / "graft/report"
-CAPTIONS = Path(workflow.basedir) / "rules/captions"
-
-
-COMPUTED = sorted(
-    {(run.dataset, store_features(run.dataset, run.model)) for run in study.runs if study.models[run.model].frozen}
-)
-
 
 rule report:
     input:
@@ -19,33 +10,16 @@ rule write_report:
     input:
         tables=[TABLES / f"{name}.csv" for name in ("runs", "models", "ensembles")],
         figures=[FIGURES / f"{stem}.png" for stem in STEMS],
-        captions=[CAPTIONS / f"{stem.partition('.')[0]}.rst" for stem in STEMS],
+        captions=[Path(workflow.basedir) / f"rules/captions/{stem.partition('.')[0]}.rst" for stem in STEMS],
         index=[STORES[dataset] / "index.parquet" for dataset in COMPARED],
         splits=[RESULTS / f"splits/{dataset}.parquet" for dataset in COMPARED],
-        best=expand(
-            str(TUNING / "best.json"),
-            zip,
-            dataset=[d for d, _ in TUNED],
-            model=[m for _, m in TUNED],
-        ),
-        trials=expand(
-            str(TUNING / "trials.csv"),
-            zip,
-            dataset=[d for d, _ in TUNED],
-            model=[m for _, m in TUNED],
-        ),
-        template=TEMPLATES / "page.html.j2",
+        best=tuning_files("best.json"),
+        trials=tuning_files("trials.csv"),
+        template=Path(workflow.basedir) / "graft/report/page.html.j2",
         # Times differ from machine to machine; they are shown, and make nothing stale.
         training=ancient(run_files(study.runs, "runtime.json")),
         features=ancient([folder / "runtime.json" for _, folder in COMPUTED]),
-        tuning=ancient(
-            expand(
-                str(TUNING / "runtime.json"),
-                zip,
-                dataset=[d for d, _ in TUNED],
-                model=[m for _, m in TUNED],
-            )
-        ),
+        tuning=ancient(tuning_files("runtime.json")),
     output:
         page=report(
             PAGE,

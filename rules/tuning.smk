@@ -1,23 +1,21 @@
 """Optuna searches the fields that a model leaves open, on the validation split."""
 
-TUNING = RESULTS / "tuning/{dataset}/{model}"
-
 
 rule tune_model:
     input:
         arrays=training_arrays,
-        index=lambda wildcards: STORES[wildcards.dataset] / "index.parquet",
-        splits=RESULTS / "splits/{dataset}.parquet",
+        index=index_of,
+        splits=SPLITS,
     output:
         best=TUNING / "best.json",
         trials=TUNING / "trials.csv",
         runtime=TUNING / "runtime.json",
         sums=TUNING / "SHA256SUMS",
     params:
-        model=lambda wildcards: study.models[wildcards.model].trained,
+        model=model_params,
         tune=lambda wildcards: study.models[wildcards.model].tune.dump(),
         compute=study.compute,
-        code=lambda wildcards: fingerprint("tune_model", *study.models[wildcards.model].code_modules),
+        code=model_code("tune_model"),
     log:
         LOGS / "tune_model/{dataset}/{model}.log",
     benchmark:

@@ -1,0 +1,121 @@
+"""Where the files of each stage are, and which of them a job reads."""
+
+RESULTS = Path("results") / study.study
+LOGS = RESULTS / "logs"
+BENCHMARKS = RESULTS / "benchmarks"
+
+STORE = Path("data/{dataset}-{key}")
+STORES = {name: Path(f"data/{name}-{dataset.key}") for name, dataset in study.datasets.items()}
+SPLITS = RESULTS / "splits/{dataset}.parquet"
+TUNING = RESULTS / "tuning/{dataset}/{model}"
+RUN = RESULTS / "runs/{dataset}/{model}/seed{seed}"
+ENSEMBLE = RESULTS / "ensembles/{dataset}/{ensemble}"
+TABLES = RESULTS / "tables"
+FIGURES = RESULTS / "figures"
+PAGE = RESULTS / "report.html"
+
+TRAINED = list(dict.fromkeys((run.dataset, run.model) for run in study.runs))
+TUNED = [(dataset, model) for dataset, model in TRAINED if study.models[model].tune]
+COMBINED = [(dataset, name) for name, item in study.ensembles.items() for dataset in study.datasets_of(item)]
+COMPARED = [dataset for dataset in study.datasets if study.models_on(dataset)]
+STEMS = (
+    [f"model_comparison.{dataset}" for dataset in COMPARED]
+    + [f"learning_curves.{dataset}.{model}" for dataset, model in TRAINED]
+    + [f"confusion_matrix.{dataset}.{name}" for dataset, name in [*COMBINED, *TRAINED]]
+    + [f"tuning_history.{dataset}.{model}" for dataset, model in TUNED]
+    + [f"sample_grid.{dataset}" for dataset in COMPARED]
+)
+GRID_PX = 128  # a tile of the sample grid is not worth reading larger images for
+
+
+def source_params(wildcards):
+    return study.datasets[wildcards.dataset].source.dump()
+
+
+def source_code(script):
+    """The fingerprint of a script that reads the source of a data set."""
+    return lambda wildcards: fingerprint(script, *study.datasets[wildcards.dataset].code_modules)
+
+
+def index_of(wildcards):
+    return STORES[wildcards.dataset] / "index.parquet"
+
+
+def features_of(dataset, model):
+    """The folder of a model's frozen activations on a data set."""
+    return STORES[dataset] / f"{study.models[model].image_size}px/features/{study.features(model)}"
+
+
+FROZEN = {study.features(name): model for name, model in study.models.items() if model.frozen}
+COMPUTED = sorted({(data, features_of(data, model)) for data, model in TRAINED if study.models[model].frozen})
+
+
+def training_arrays(wildcards):
+    """What a model trains on: the activations of its frozen part if it has one, else the images."""
+    model = study.models[wildcards.model]
+    if model.frozen:
+        return features_of(wildcards.dataset, wildcards.model) / "SHA256SUMS"
+    return STORES[wildcards.dataset] / f"{model.image_size}px/SHA256SUMS"
+
+
+def model_code(script):
+    """The fingerprint of a script that builds the network of a model."""
+    return lambda wildcards: fingerprint(script, *study.models[wildcards.model].code_modules)
+
+
+def model_params(wildcards):
+    return study.models[wildcards.model].trained
+
+
+def best_params(wildcards):
+    """The outcome of a model's search, if it is tuned."""
+    return str(TUNING / "best.json") if study.models[wildcards.model].tune else []
+
+
+def run_files(runs, name):
+    """The file of this name of each of these runs."""
+    return [RESULTS / f"runs/{run.dataset}/{run.model}/seed{run.seed}/{name}" for run in runs]
+
+
+def run_histories(wildcards):
+    return run_files([Run(wildcards.dataset, wildcards.model, seed) for seed in study.seeds], "history.csv")
+
+
+def tuning_files(name):
+    """The file of this name of each search."""
+    return [RESULTS / f"tuning/{dataset}/{model}/{name}" for dataset, model in TUNED]
+
+
+def member_predictions(wildcards):
+    return run_files(study.members(wildcards.ensemble, wildcards.dataset), "predictions.npz")
+
+
+def named_predictions(wildcards):
+    """The predictions behind one name of a table: of every seed of a model, or of an ensemble."""
+    if wildcards.name in study.ensembles:
+        return [RESULTS / f"ensembles/{wildcards.dataset}/{wildcards.name}/predictions.npz"]
+    return run_files([Run(wildcards.dataset, wildcards.name, seed) for seed in study.seeds], "predictions.npz")
+
+
+def grid_images(wildcards):
+    """The largest images of a data set that fit a tile of the grid."""
+    sizes = sorted({study.models[name].image_size for name in study.models_on(wildcards.dataset)})
+    size = max([size for size in sizes if size <= GRID_PX] or sizes[:1])
+    return STORES[wildcards.dataset] / f"{size}px/SHA256SUMS"
+
+
+def figure_files(stem, **labels):
+    """The outputs of a figure's rule."""
+    kind = stem.partition(".")[0]
+    return {
+        "png": report(
+            FIGURES / f"{stem}.png",
+            category="Figures",
+            subcategory=kind.replace("_", " "),
+            labels={"data set": "{dataset}", **labels},
+            caption=f"captions/{kind}.rst",
+        ),
+        "svg": FIGURES / f"{stem}.svg",
+        "table": FIGURES / f"{stem}.csv",
+        "sums": FIGURES / f"{stem}.sha256",
+    }

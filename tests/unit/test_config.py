@@ -1,0 +1,167 @@
+from typing import Any
+
+import pytest
+
+from graft.config import Adam, EarlyStopping, Head, Run, Split, Study, Train
+
+
+def without(study: dict[str, Any], *path: str) -> dict[str, Any]:
+    place = study
+    for key in path[:-1]:
+        place = place[key]
+    del place[path[-1]]
+    return study
+
+
+def test_runs_are_every_model_on_each_of_its_data_sets_from_every_seed(study: dict[str, Any], read: Any) -> None:
+    names = [("digits", "small"), ("more", "small"), ("digits", "probe"), ("more", "probe"), ("digits", "tuned")]
+    assert read(study).runs == tuple(Run(dataset, model, seed) for dataset, model in names for seed in (0, 1))
+
+
+def test_a_model_without_data_sets_is_for_all_of_them(study: dict[str, Any], read: Any) -> None:
+    plain = read(study)
+    assert plain.datasets_of(plain.models["small"]) == ["digits", "more"]
+    assert plain.models_on("more") == ["small", "probe"]
+    assert plain.models_on("digits") == ["small", "probe", "tuned"]
+
+
+def test_members_are_every_seed_of_each_model_named(study: dict[str, Any], read: Any) -> None:
+    members = [Run("more", model, seed) for model in ("small", "probe") for seed in (0, 1)]
+    assert read(study).members("pair", "more") == members
+
+
+def test_members_all_are_the_models_on_that_data_set(study: dict[str, Any], read: Any) -> None:
+    plain = read(study)
+    assert {run.model for run in plain.members("everything", "digits")} == {"small", "probe", "tuned"}
+    assert {run.model for run in plain.members("everything", "more")} == {"small", "probe"}
+
+
+def features(study: dict[str, Any], read: Any, **changes: Any) -> str:
+    study["models"]["probe"] |= changes
+    study["ensembles"] = {}
+    folder: str = read(study).features("probe")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"head": {"dense": [64], "dropout": 0.5}},
+        {"train": {"epochs": 9, "learning_rate": 0.1}},
+        {"freeze_batch_norm": True},
+        {"datasets": ["digits"]},
+        {"tune": {"trials": 2, "space": {"train.epochs": {"choices": [1, 2]}}}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_models_that_freeze_alike_share_activations(study: dict[str, Any], read: Any, changes: dict[str, Any]) -> None:
+    before = features(study, read)
+    assert features(study, read, **changes) == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"freeze": {"before": "stage6"}}, {"image_size": 96}, {"head": {"pooling": "max"}}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_models_that_freeze_differently_do_not(study: dict[str, Any], read: Any, changes: dict[str, Any]) -> None:
+    before = features(study, read)
+    assert features(study, read, **changes) != before
+
+
+def test_a_head_behind_the_cut_does_not_decide_activations(study: dict[str, Any], read: Any) -> None:
+    average = features(study, read, freeze={"before": "stage6"}, head={"pooling": "avg"})
+    assert features(study, read, head={"pooling": "max"}) == average
+
+
+def test_activations_depend_on_what_computes_them(study: dict[str, Any], read: Any) -> None:
+    folders = {features(study | {"threads": threads}, read) for threads in (1, 2)}
+    assert len(folders) == 2
+
+
+def test_a_features_folder_says_backbone_and_cut(study: dict[str, Any], read: Any) -> None:
+    assert features(study, read).startswith("efficientnet_lite0-all-")
+    assert features(study, read, freeze={"before": "stage6"}).startswith("efficientnet_lite0-stage6-")
+
+
+def test_a_dump_is_sorted_plain_and_leaves_out_what_is_unset(study: dict[str, Any], read: Any) -> None:
+    study["models"]["small"]["train"] = {"schedule": "cosine", "optimizer": "sgd", "epochs": 3}
+    dump = read(study).models["small"].dump()
+    assert dump == {
+        "architecture": "simcnn",
+        "image_size": 32,
+        "options": {},
+        "train": {
+            "batch_size": 32,
+            "epochs": 3,
+            "learning_rate": 0.001,
+            "optimizer": {"name": "sgd"},
+            "schedule": "cosine",
+        },
+    }
+    assert list(dump) == sorted(dump)
+    assert list(dump["train"]) == sorted(dump["train"])
+
+
+def test_equal_studies_dump_alike_however_they_are_written(study: dict[str, Any], read: Any) -> None:
+    train = {"epochs": 3, "optimizer": {"momentum": 0.5, "name": "sgd"}, "early_stopping": None}
+    one = read(study | {"models": {"small": study["models"]["small"] | {"train": train}}, "ensembles": {}})
+    backwards = dict(reversed(train.items())) | {"optimizer": {"name": "sgd", "momentum": 0.5}}
+    two = read(study | {"models": {"small": study["models"]["small"] | {"train": backwards}}, "ensembles": {}})
+    assert str(one.dump()) == str(two.dump())
+
+
+@pytest.mark.parametrize(
+    ("old", "values"),
+    [
+        (Head, {}),
+        (Adam, {"name": "adam"}),
+        (EarlyStopping, {"patience": 2}),
+        (Split, {"validation": 0.1, "test": 0.2}),
+        (Train, {"epochs": 2, "optimizer": "adam"}),
+    ],
+)
+def test_a_new_optional_key_changes_no_dump(old: Any, values: dict[str, Any]) -> None:
+    new = type("New", (old,), {"__annotations__": {"warm_up": int | None}, "warm_up": None})
+    assert new.model_validate(values).dump() == old.model_validate(values).dump()
+    assert new.model_validate(values | {"warm_up": 3}).dump() != old.model_validate(values).dump()
+
+
+def test_what_a_run_is_trained_by_leaves_out_tuning_and_data_sets(study: dict[str, Any], read: Any) -> None:
+    tuned = read(study).models["tuned"].trained
+    del study["models"]["tuned"]["tune"], study["models"]["tuned"]["datasets"], study["ensembles"]
+    assert read(study).models["tuned"].trained == tuned
+
+
+def test_data_sets_that_differ_in_their_split_share_prepared_arrays(study: dict[str, Any], read: Any) -> None:
+    datasets = read(study).datasets
+    assert datasets["digits"].split != datasets["more"].split
+    assert datasets["digits"].key == datasets["more"].key
+    assert datasets["digits"].dump("split") == {"source": {"name": "digits"}}
+    assert len(datasets["digits"].key) == 10
+
+
+def test_threads_backend_and_determinism_decide_bits_and_nothing_else_does(study: dict[str, Any], read: Any) -> None:
+    compute = read(study).compute
+    assert compute == {"backend": "tensorflow", "deterministic": True, "threads": 4}
+    assert read(study | {"title": "x", "seeds": [5]}).compute == compute
+    assert read(study | {"threads": 2}).compute != compute
+
+
+def test_a_job_names_the_module_of_its_own_part(study: dict[str, Any], read: Any) -> None:
+    plain = read(study)
+    assert plain.models["small"].code_modules == ("graft.models.simcnn",)
+    assert plain.ensembles["pair"].code_modules == ("graft.ensembles.soft_vote",)
+    assert plain.datasets["digits"].code_modules == ("graft.sources.digits",)
+
+
+def test_a_study_that_was_read_does_not_change(study: dict[str, Any], read: Any) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read(study).threads = 8
+
+
+@pytest.mark.parametrize("key", ["study", "datasets", "models"])
+def test_three_keys_make_a_study(study: dict[str, Any], complaints: Any, read: Any, key: str) -> None:
+    needed = {name: study[name] for name in ("study", "datasets", "models")}
+    assert isinstance(read(needed), Study)
+    assert f"{key}: is required" in complaints(without(needed, key))

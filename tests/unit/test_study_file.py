@@ -1,0 +1,496 @@
+import math
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from graft.errors import UserError
+from graft.study_file import choose_study, read_study
+
+DEFAULT = Path(__file__).resolve().parents[2] / "config.yaml"
+GONE = object()
+NAMES = "1 to 64 letters, digits, '_' or '-', the first a letter or digit"
+JARGON = ("Input should", "function-after", "function-before", "tagged-union", "literal[", "Traceback", "pydantic", "after validation")
+
+
+def changed(study: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    place = study
+    for key in path[:-1]:
+        place = place[key]
+    if value is GONE:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return study
+
+
+SMALL, PROBE, TUNED = (("models", name) for name in ("small", "probe", "tuned"))
+SPACE = (*TUNED, "tune", "space")
+MODEL_KEYS = "datasets, architecture, image_size, train, tune, options"
+
+WRONG = {
+    "unknown key": (("studdy",), 1, "studdy: is not a key here; did you mean 'study'?"),
+    "unknown key of a section": (
+        (*SMALL, "train", "epoch"),
+        1,
+        "models.small.train.epoch: is not a key here; did you mean 'epochs'?",
+    ),
+    "unknown key of a section that may be left out": (
+        (*TUNED, "tune", "trails"),
+        1,
+        "models.tuned.tune.trails: is not a key here; did you mean 'trials'?",
+    ),
+    "missing key": ((*SMALL, "train", "epochs"), GONE, "models.small.train.epochs: is required"),
+    "misspelt architecture": (
+        (*SMALL, "architecture"),
+        "simcn",
+        "models.small.architecture: 'simcn' is not an architecture; did you mean 'simcnn'?",
+    ),
+    "architecture of the wrong type": (
+        (*SMALL, "architecture"),
+        ["vgg"],
+        "models.small.architecture: ['vgg'] is not an architecture; allowed: dcnn, efficientnet_lite0, simcnn, toy_resnet",
+    ),
+    "model without architecture": (
+        (*SMALL, "architecture"),
+        GONE,
+        "models.small.architecture: is required; allowed: dcnn, efficientnet_lite0, simcnn, toy_resnet",
+    ),
+    "data set that does not exist": (
+        (*SMALL, "datasets"),
+        ["digit"],
+        "models.small.datasets: 'digit' is not a data set of this study; did you mean 'digits'?",
+    ),
+    "no data set": ((*SMALL, "datasets"), [], "models.small.datasets: is empty; it needs at least one data set"),
+    "member that does not exist": (
+        ("ensembles", "pair", "members"),
+        ["small", "prob"],
+        "ensembles.pair.members: 'prob' is not a model of this study; did you mean 'probe'?",
+    ),
+    "member named twice": (
+        ("ensembles", "pair", "members"),
+        ["small", "small"],
+        "ensembles.pair.members: names 'small' more than once",
+    ),
+    "members that are no list": (
+        ("ensembles", "pair", "members"),
+        "small",
+        "ensembles.pair.members: 'small' is not allowed; allowed: all, or a list of models",
+    ),
+    "member on another data set": (
+        ("ensembles", "pair", "members"),
+        ["small", "tuned"],
+        "ensembles.pair: tuned does not train on 'more'; name under datasets what this ensemble is for",
+    ),
+    "ensemble named as a model": (
+        ("ensembles", "small"),
+        {"method": "soft_vote"},
+        "ensembles.small: a model has this name too; results need names of their own",
+    ),
+    "unknown ensemble method": (
+        ("ensembles", "pair", "method"),
+        "soft_vot",
+        "ensembles.pair.method: 'soft_vot' is not a method; did you mean 'soft_vote'?",
+    ),
+    "unknown option of an ensemble method": (
+        ("ensembles", "pair", "method"),
+        {"name": "soft_vote", "power": 2},
+        "ensembles.pair.method.power: is not a key here; allowed: name",
+    ),
+    "negative learning rate": (
+        (*SMALL, "train", "learning_rate"),
+        -1e-3,
+        "models.small.train.learning_rate: -0.001 should be greater than 0",
+    ),
+    "number in quotes": (
+        (*SMALL, "train", "epochs"),
+        "3",
+        "models.small.train.epochs: '3' is not a whole number; write 3 without quotes",
+    ),
+    "fraction for a whole number": (
+        (*SMALL, "train", "epochs"),
+        3.5,
+        "models.small.train.epochs: 3.5 is not a whole number",
+    ),
+    "truth for a whole number": (
+        (*SMALL, "train", "epochs"),
+        True,
+        "models.small.train.epochs: true is not a whole number",
+    ),
+    "number for a truth": (("deterministic",), 1, "deterministic: 1 is not true or false"),
+    "text for a truth": (("deterministic",), "yes", "deterministic: 'yes' is not true or false"),
+    "no epochs": (
+        (*SMALL, "train", "epochs"),
+        0,
+        "models.small.train.epochs: 0 should be greater than or equal to 1",
+    ),
+    "not a number": (
+        (*SMALL, "train", "learning_rate"),
+        math.nan,
+        "models.small.train.learning_rate: nan is not a finite number",
+    ),
+    "infinite share": (
+        ("datasets", "digits", "split", "test"),
+        math.inf,
+        "datasets.digits.split.test: inf is not a finite number",
+    ),
+    "infinite end": ((*SPACE, "train.learning_rate", "high"), math.inf,
+                     "models.tuned.tune.space.train.learning_rate.high: inf is not a finite number"),  # fmt: skip
+    "infinite epochs": (
+        (*SMALL, "train", "epochs"),
+        -math.inf,
+        "models.small.train.epochs: -inf is not a whole number",
+    ),
+    "split of more than everything": (
+        ("datasets", "digits", "split"),
+        {"validation": 0.6, "test": 0.6},
+        "datasets.digits.split: validation and test sum to 1.2; "
+        "they must leave a share for training, so sum to less than 1",
+    ),
+    "unknown source": (
+        ("datasets", "digits", "source"),
+        "digit",
+        "datasets.digits.source: 'digit' is not a source; did you mean 'digits'?",
+    ),
+    "unknown optimizer": (
+        (*SMALL, "train", "optimizer"),
+        "adm",
+        "models.small.train.optimizer: 'adm' is not an optimizer; did you mean 'adam'?",
+    ),
+    "option of another optimizer": (
+        (*SMALL, "train", "optimizer"),
+        {"name": "adam", "momentum": 0.9},
+        "models.small.train.optimizer.momentum: is not a key here; allowed: name, beta_1, beta_2",
+    ),
+    "optimizer without a name": (
+        (*SMALL, "train", "optimizer"),
+        {"momentum": 0.9},
+        "models.small.train.optimizer.name: is required; allowed: adam, adamw, rmsprop, sgd",
+    ),
+    "unknown word": (
+        (*SMALL, "train", "schedule"),
+        "cosin",
+        "models.small.train.schedule: 'cosin' is not allowed; did you mean 'cosine'?",
+    ),
+    "freeze without weights": (
+        (*PROBE, "weights"),
+        "none",
+        "models.probe: freeze needs weights: a frozen part with random weights learns nothing",
+    ),
+    "unknown word for freeze": (
+        (*PROBE, "freeze"),
+        "stage6",
+        "models.probe.freeze: 'stage6' is not allowed; allowed: none, all, or {before: <stage>}",
+    ),
+    "unknown stage": (
+        (*PROBE, "freeze"),
+        {"before": "stage9"},
+        "models.probe.freeze.before: 'stage9' is not allowed; did you mean 'stage7'?",
+    ),
+    "unknown key of freeze": (
+        (*PROBE, "freeze"),
+        {"before": "stage6", "after": "stage7"},
+        "models.probe.freeze.after: is not a key here; allowed: before",
+    ),
+    "freeze of the wrong type": (
+        (*PROBE, "freeze"),
+        ["all"],
+        "models.probe.freeze: ['all'] is not a mapping of keys to values",
+    ),
+    "head on a network that has none": (
+        (*SMALL, "head"),
+        {"pooling": "avg"},
+        f"models.small.head: is not a key here; allowed: {MODEL_KEYS}",
+    ),
+    "layer of no units": (
+        (*PROBE, "head", "dense"),
+        [64, 0],
+        "models.probe.head.dense[1]: 0 should be greater than or equal to 1",
+    ),
+    "option that an architecture lacks": (
+        (*TUNED, "options"),
+        {"weight_dcay": 0.1},
+        "models.tuned.options.weight_dcay: is not a key here; did you mean 'weight_decay'?",
+    ),
+    "seed named twice": (("seeds",), [1, 2, 1], "seeds: names 1 more than once; each run has a seed of its own"),
+    "no seed": (("seeds",), [], "seeds: is empty; it needs at least one entry"),
+    "no space": ((*SPACE,), {}, "models.tuned.tune.space: is empty; it needs at least one entry"),
+    "list where a mapping is wanted": (("ensembles",), [1], "ensembles: [1] is not a mapping of keys to values"),
+    "null section": (("ensembles",), None, "ensembles: null is not a mapping of keys to values"),
+    "null model": ((*SMALL,), None, "models.small: null is not a mapping with the key 'architecture'"),
+    "null part of a model": ((*SMALL, "train"), None, "models.small.train: null is not a mapping of keys to values"),
+    "mapping where a list is wanted": (("seeds",), {"a": 1}, "seeds: {'a': 1} is not a list"),
+    "number where text is wanted": (("title",), 3, "title: 3 is not text"),
+    "number where a name is wanted": (("study",), 3, "study: 3 is not text"),
+    "key that is no text": (("ensembles", 3), {"method": "soft_vote"}, "ensembles[3]: 3 is not text"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value", "text"), WRONG.values(), ids=WRONG)
+def test_one_mistake_gives_one_line(study: dict[str, Any], complaints: Any, path: Any, value: Any, text: str) -> None:
+    assert complaints(changed(study, path, value)) == [": 1 problem in this study:", text]
+
+
+WRONG_SPACE = {
+    "path that leads nowhere": (
+        {"train.lr": {"low": 0.1, "high": 0.2}},
+        "train.lr: is not a key here; allowed: epochs, batch_size, optimizer, learning_rate, schedule, early_stopping",
+    ),
+    "option that leads nowhere": (
+        {"options.weight_dcay": {"low": 0.1, "high": 0.2}},
+        "options.weight_dcay: is not a key here; did you mean 'weight_decay'?",
+    ),
+    "option of another optimizer": (
+        {"train.optimizer.momentum": {"low": 0.1, "high": 0.9}},
+        "train.optimizer.momentum: is not a key here; allowed: name, beta_1, beta_2",
+    ),
+    "end out of range": (
+        {"train.learning_rate": {"low": -0.1, "high": 0.2}},
+        "train.learning_rate: -0.1 should be greater than 0",
+    ),
+    "choice out of range": (
+        {"train.optimizer.name": {"choices": ["adam", "adm"]}},
+        "train.optimizer.name: 'adm' is not an optimizer; did you mean 'adam'?",
+    ),
+    "choice that stands for a mapping": (
+        {"train.optimizer": {"choices": ["adam"]}},
+        "train.optimizer: 'adam' stands for several fields; name the one to tune, such as train.optimizer.name",
+    ),
+    "size of images": (
+        {"image_size": {"choices": [16, 32]}},
+        "image_size: changes what a trial reads; tune fields of train, head or options",
+    ),
+    "architecture": (
+        {"architecture": {"choices": ["dcnn"]}},
+        "architecture: changes what a trial reads; tune fields of train, head or options",
+    ),
+    "tuning itself": (
+        {"tune.trials": {"choices": [3]}},
+        "tune.trials: changes what a trial reads; tune fields of train, head or options",
+    ),
+    "whole numbers for a field of any number": (
+        {"options.weight_decay": {"low": 0, "high": 1}},
+        "options.weight_decay: low: 0 and high: 1 search whole numbers only; "
+        "write 0.0 and 1.0, for the field takes any number",
+    ),
+    "ends the wrong way round": ({"train.epochs": {"low": 5, "high": 1}}, "train.epochs: low must be less than high"),
+    "logarithm of zero": (
+        {"options.weight_decay": {"low": 0.0, "high": 1.0, "log": True}},
+        "options.weight_decay: log: true needs low above 0",
+    ),
+    "list": ({"train.epochs": [1, 2]}, "train.epochs: [1, 2] is not a mapping of keys to values"),
+    "text": ({"train.epochs": "1-2"}, "train.epochs: '1-2' is not a mapping of keys to values"),
+    "one end": ({"train.epochs": {"low": 1}}, "train.epochs.high: is required"),
+    "end beside choices": (
+        {"train.epochs": {"choices": [1], "low": 1}},
+        "train.epochs.low: is not a key here; allowed: choices",
+    ),
+    "no choice": ({"train.epochs": {"choices": []}}, "train.epochs.choices: is empty; it needs at least one entry"),
+    "choice that is not a number": (
+        {"train.learning_rate": {"choices": [math.nan]}},
+        "train.learning_rate.choices[0]: nan is not text, a finite number, true or false",
+    ),
+}
+
+
+@pytest.mark.parametrize(("space", "text"), WRONG_SPACE.values(), ids=WRONG_SPACE)
+def test_wrong_search_space_gives_one_line(study: dict[str, Any], complaints: Any, space: Any, text: str) -> None:
+    assert complaints(changed(study, SPACE, space)) == [
+        ": 1 problem in this study:",
+        f"models.tuned.tune.space.{text}",
+    ]
+
+
+def test_a_space_over_a_frozen_backbone_leaves_the_frozen_part_alone(study: dict[str, Any], complaints: Any) -> None:
+    space = {"head.pooling": {"choices": ["avg", "max"]}, "head.dropout": {"low": 0.1, "high": 0.5}}
+    assert complaints(changed(study, (*PROBE, "tune"), {"trials": 2, "space": space})) == [
+        ": 1 problem in this study:",
+        "models.probe.tune.space.head.pooling: changes what a trial reads; tune fields of train, head or options",
+    ]
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "..", "a b", "-x", "x\n", "é", "a" * 65])
+@pytest.mark.parametrize("section", ["datasets", "models", "ensembles"])
+def test_a_name_that_is_no_safe_path_component_is_refused(
+    study: dict[str, Any], complaints: Any, section: str, name: str
+) -> None:
+    study[section][name] = next(iter(study[section].values()))
+    _, line = complaints(study)
+    assert line.startswith(section)
+    assert line.endswith(f" is not a name: {NAMES}")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "a" * 65])
+def test_a_study_name_is_a_safe_path_component_too(study: dict[str, Any], complaints: Any, name: str) -> None:
+    study["study"] = name
+    assert complaints(study)[1].endswith(f" is not a name: {NAMES}")
+
+
+def test_several_problems_are_all_listed(study: dict[str, Any], complaints: Any) -> None:
+    study["models"]["small"]["train"]["epochs"] = "3"
+    study["models"]["probe"]["weights"] = "imagnet"
+    study["ensembles"]["pair"]["members"] = ["smal"]
+    assert complaints(study) == [
+        ": 3 problems in this study:",
+        "models.small.train.epochs: '3' is not a whole number; write 3 without quotes",
+        "models.probe.weights: 'imagnet' is not allowed; did you mean 'imagenet'?",
+        "ensembles.pair.members: 'smal' is not a model of this study; did you mean 'small'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    {
+        "empty": ("", ": is empty; a study starts with the keys study, datasets and models (see config.yaml)"),
+        "comment": ("# nothing", ": is empty; a study starts with the keys study, datasets and models (see config.yaml)"),
+        "list": ("- a\n- b", ": holds list values, not keys; a study starts with the keys study, datasets and models (see config.yaml)"),
+        "open bracket": ("study: [a\nb: {", ", line 2, column 2: not valid YAML: while parsing a flow sequence, expected ',' or ']', but got ':'"),
+        "tab": ("study:\n\t- a", r", line 2, column 1: not valid YAML: while scanning for the next token, found character '\t' that cannot start any token"),
+        "duplicate key": ("study: a\nstudy: b", ', line 2, column 1: found duplicate key "study"; a key stands once'),
+        "unknown tag": ("study: !!python/object:os.system {}", ", line 1, column 8: not valid YAML: could not determine a constructor for the tag 'tag:yaml.org,2002:python/object:os.system'"),
+    }.values(),
+)  # fmt: skip
+def test_a_file_that_holds_no_study_says_what_it_holds(complaints: Any, text: str, complaint: str) -> None:
+    assert complaints(text) == [complaint]
+
+
+def test_deep_nesting_is_refused_in_words(complaints: Any) -> None:
+    assert complaints("study: " + "[" * 1000) == [": not valid YAML: it is nested too deeply"]
+
+
+def test_two_documents_are_refused(complaints: Any) -> None:
+    (line,) = complaints("study: a\n---\nstudy: b\n")
+    assert line == ", line 2, column 1: not valid YAML: expected a single document in the stream, but found another document"
+
+
+@pytest.mark.parametrize("content", [b"study: \xff\xfe", b"study: \x00", "study: café".encode("latin-1")])
+def test_a_file_that_is_not_utf8_is_refused_in_words(complaints: Any, content: bytes) -> None:
+    (line,) = complaints(content)
+    assert line.startswith(": not valid YAML: ")
+
+
+@pytest.mark.parametrize(("name", "reason"), [("absent.yaml", "No such file or directory"), ("", "Is a directory")])
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, name: str, reason: str) -> None:
+    with pytest.raises(UserError) as error:
+        read_study(tmp_path / name)
+    assert str(error.value) == f"{tmp_path / name}: the study cannot be read ({reason})"
+
+
+def test_the_default_study_is_valid() -> None:
+    assert read_study(DEFAULT).study == "digits"
+
+
+def test_yaml_is_version_1_2(study: dict[str, Any], read: Any, study_path: Any) -> None:
+    study["title"] = "TITLE"
+    text = study_path(study).read_text(encoding="utf-8").replace("TITLE", "no")
+    text = text.replace("epochs: 3", "epochs: 3\n      learning_rate: 1e-5", 1)
+    changed_study = read(text)
+    assert changed_study.title == "no"
+    assert changed_study.models["small"].train.learning_rate == 1e-5
+
+
+def test_an_optimizer_may_be_its_name_alone(study: dict[str, Any], read: Any) -> None:
+    short = read(changed(study, (*SMALL, "train", "optimizer"), "sgd"))
+    assert short == read(changed(study, (*SMALL, "train", "optimizer"), {"name": "sgd"}))
+    assert short.models["small"].train.optimizer.dump() == {"name": "sgd"}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_sections_may_stand_in_any_order(study: dict[str, Any], read: Any, order: int) -> None:
+    assert read(dict(list(study.items())[::order])) == read(study)
+
+
+def settings_of(files: list[str], values: dict[str, Any]) -> SimpleNamespace:
+    return SimpleNamespace(configfiles=files, config=values)
+
+
+def test_the_study_is_the_default_or_the_one_named() -> None:
+    assert choose_study(settings_of([], {}), DEFAULT) == DEFAULT
+    assert choose_study(settings_of(["studies/mine.yaml"], {}), DEFAULT) == Path("studies/mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("files", "values", "text"),
+    [
+        (["a.yaml", "b.yaml"], {}, "--configfile names 2 files; a study is one file, never merged: name one"),
+        ([], {"threads": 2, "seeds": 1}, "--config sets threads, seeds; a study is one file, never merged: "
+                                         "copy it, and set threads, seeds there"),
+    ],
+)  # fmt: skip
+def test_studies_are_never_merged(files: list[str], values: dict[str, Any], text: str) -> None:
+    with pytest.raises(UserError) as error:
+        choose_study(settings_of(files, values), DEFAULT)
+    assert str(error.value) == text
+
+
+def parsed(path: Path) -> Any:
+    return YAML(typ="safe", pure=True).load(path)
+
+
+def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    for key, child in tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ():
+        yield from places(child, (*path, key))
+
+
+PLACES = list(places(parsed(DEFAULT)))
+WORDS = sorted({str(key) for path in PLACES for key in path} | {"all", "none", "adam", "simcnn", "stage6", "3", "1e-5"})
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)), max_size=8)
+ATOMS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 70)
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(WORDS)
+    | TEXT
+)
+VALUES = st.recursive(
+    ATOMS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS) | TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def names_a_place(tree: Any, text: str, *, first: bool = True) -> bool:
+    """Whether ``text`` starts with the path of something in ``tree``, or of a key that is missing there."""
+    if text.startswith(": "):
+        return True
+    for key, child in tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ():
+        for written in (f"{'' if first else '.'}{key}", f"[{key!r}]"):
+            if text.startswith(written) and names_a_place(child, text.removeprefix(written), first=False):
+                return True
+    key, _, problem = text.removeprefix("" if first else ".").partition(": ")
+    return isinstance(tree, Mapping) and key.isidentifier() and problem.startswith("is required")
+
+
+@pytest.mark.parametrize("key", [None, True, 1.5, 10**30, date(2026, 1, 2), (1, 2)])
+def test_keys_of_any_type_are_refused_in_words(study: dict[str, Any], complaints: Any, key: Any) -> None:
+    study[key] = study["models"]["small"]["train"][key] = 1
+    assert complaints(study)[0] == ": 2 problems in this study:"
+
+
+@settings(max_examples=120)
+@given(place=st.sampled_from(PLACES[1:]), value=VALUES)
+def test_whatever_stands_in_a_study_it_is_read_or_refused_in_words(tmp_path: Path, place: Any, value: Any) -> None:
+    path = tmp_path / "study.yaml"
+    with path.open("w", encoding="utf-8") as file:
+        YAML(typ="safe", pure=True).dump(changed(parsed(DEFAULT), place, value), file)
+    try:
+        study = read_study(path)
+    except UserError as error:
+        head, *lines = str(error).split("\n  ")
+    else:
+        assert study.runs
+        return
+    assert head.endswith(" in this study:")
+    tree = parsed(path)
+    for line in lines:
+        assert names_a_place(tree, line), line
+        assert not any(word in line for word in JARGON), line
