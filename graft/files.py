@@ -1,5 +1,6 @@
 """Files that are whole or absent: written beside and renamed, recorded by checksum, checked when read."""
 
+import glob
 import hashlib
 import json
 import os
@@ -14,9 +15,14 @@ from graft.errors import UserError
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; it takes the final name only if the block ends without an error."""
+    """Yield a path beside ``path`` to write to; it takes the final name only if the block ends without an error.
+
+    What a killed writer of the same file left behind is removed first.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".[0-9]*.{glob.escape(path.name)}"):
+        left.unlink(missing_ok=True)
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield beside

@@ -26,7 +26,8 @@ def choose_study(settings: Any, default: Path) -> Path:
     if settings.config:
         keys = ", ".join(settings.config)
         raise UserError(f"--config sets {keys}; a study is one file, never merged: copy it, and set {keys} there")
-    return Path(settings.configfiles[0]) if settings.configfiles else default
+    path = Path(settings.configfiles[0]) if settings.configfiles else default
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path  # as a user would name it
 
 
 def _parse(path: Path) -> Any:
