@@ -74,8 +74,11 @@ def _choice(key: str, classes: Mapping[str, type[Strict]]) -> Any:
     def tag(value: Any) -> Any:
         return value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
 
-    return Annotated[Union[tagged], Discriminator(tag, custom_error_type="choice", custom_error_message="choice",
-                                                  custom_error_context={"key": key, "allowed": list(classes)})]  # fmt: skip
+    context: dict[str, Any] = {"key": key, "allowed": list(classes)}
+    discriminator = Discriminator(
+        tag, custom_error_type="choice", custom_error_message="choice", custom_error_context=context
+    )
+    return Annotated[Union[tagged], discriminator]
 
 
 class _NameAlone:
@@ -115,11 +118,9 @@ def _word_or(words: tuple[str, ...], other: Any, shape: str) -> Any:
 
 
 def _named_parts(package: str) -> Any:
-    classes = {
-        name: create_model(name, __base__=_options(part), name=(Literal[name], ...))  # type: ignore[valid-type]
-        for name, part in parts(package).items()
-    }
-    return _named(classes)
+    fields: dict[str, Any] = {name: (Literal[name], ...) for name in parts(package)}
+    classes = {name: _options(part) for name, part in parts(package).items()}
+    return _named({name: create_model(name, __base__=cls, name=fields[name]) for name, cls in classes.items()})
 
 
 # -- training ------------------------------------------------------------------------------------------------------------
@@ -227,7 +228,7 @@ class FloatRange(_Range):
 
 def _dimension(value: Any) -> str:
     if not isinstance(value, Mapping):
-        return {Choices: "choices", IntRange: "int"}.get(type(value), "float")
+        return "choices" if isinstance(value, Choices) else "int" if isinstance(value, IntRange) else "float"
     ends = value.get("low"), value.get("high")
     return "choices" if "choices" in value else "int" if all(isinstance(end, int) for end in ends) else "float"
 
@@ -403,7 +404,8 @@ class Backbone(Model):
 
 
 def _freeze(stages: list[str]) -> Any:
-    before = create_model("freeze before", __base__=Strict, before=(Literal[tuple(stages)], ...))
+    field: Any = (Literal[tuple(stages)], ...)
+    before = create_model("freeze before", __base__=Strict, before=field)
     return _word_or(("none", "all"), before, "{before: <stage>}")
 
 
@@ -416,7 +418,7 @@ def _model_classes() -> dict[str, type[Strict]]:
             "options": (options, Field(default_factory=dict, validate_default=True)),
         }
         if part.facts.get("backbone"):
-            fields["weights"] = (Literal[("none", *part.facts["weights"])], "none")  # type: ignore[valid-type]
+            fields["weights"] = (Literal[("none", *part.facts["weights"])], "none")
             fields["freeze"] = (_freeze(part.facts["stages"]), "none")
         base = Backbone if part.facts.get("backbone") else Model
         classes[name] = create_model(name, __base__=base, __doc__=part.function.__doc__, **fields)

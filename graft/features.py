@@ -37,10 +37,11 @@ def split_network(model: Any) -> tuple[Any, Any]:
                 constant |= {id(tensor) for tensor in node.output_tensors}
             else:
                 cut |= {id(t): t for t, f in zip(node.input_tensors, fixed, strict=True) if f}
-    prefix = keras.Model(model.inputs, list(cut.values()), name="prefix")
+    tensors = list(cut.values()) if len(cut) > 1 else next(iter(cut.values()))
+    prefix = keras.Model(model.input, tensors, name="prefix")
     if not prefix.weights:
         raise ValueError("no frozen layer has weights")
-    return prefix, keras.Model(list(cut.values()), model.outputs[0], name="suffix")
+    return prefix, keras.Model(tensors, model.outputs[0], name="suffix")
 
 
 def save_activations(prefix: Any, images: np.ndarray, folder: Path, batch_size: int = 256) -> list[Path]:

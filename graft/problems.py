@@ -83,7 +83,7 @@ def _path(root: type[BaseModel], location: Location) -> str:
     text = ""
     for key in _walk(root, location)[0]:
         plain = isinstance(key, str) and re.fullmatch(r"[\w-]+(\.[\w-]+)*", key)
-        text += (f".{key}" if text else key) if plain else f"[{key!r}]"
+        text += f"{'.' if text else ''}{key}" if plain else f"[{key!r}]"
     return text
 
 

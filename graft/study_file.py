@@ -39,14 +39,14 @@ def _parse(path: Path) -> Any:
     except RecursionError as error:
         raise UserError(f"{path}: not valid YAML: it is nested too deeply") from error
     except (YAMLError, UnicodeDecodeError, ValueError) as error:
-        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+        mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         if isinstance(error, DuplicateKeyError):
             raise UserError(
                 f"{path}{where}: {str(error.problem).split(' with value')[0]}; a key stands once"
             ) from error
-        marked = isinstance(error, MarkedYAMLError)
-        problem = ", ".join(filter(None, (error.context, error.problem))) if marked else str(error).splitlines()[0]
+        said = (error.context, error.problem) if isinstance(error, MarkedYAMLError) else (str(error).splitlines()[0],)
+        problem = ", ".join(filter(None, said))
         raise UserError(f"{path}{where}: not valid YAML: {problem}") from error
 
 

@@ -106,4 +106,4 @@ def parse_state(data: bytes, name: str) -> dict[str, np.ndarray]:
         storages = {key: _read_storage(file, declared[key]) for key in keys}
         return {str(key): _view(tensor, storages) for key, tensor in tensors.items()}
     except Exception as error:  # whatever a hostile pickle provokes is the file's fault
-        raise UserError(f"{name}: not a legacy PyTorch weight file: {error}") from error
+        raise UserError(f"{name}: not a legacy PyTorch weight file: {str(error) or 'it is cut short'}") from error

@@ -9,7 +9,6 @@ from graft.predictions import log_softmax
 
 TABLE = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.3, 0.3, 0.4], [0.5, 0.3, 0.2]])
 LABEL = np.array([0, 2, 2, 1])
-EVERY = [0, 1, 2, 3]
 
 
 def drawn(seed: int, rows: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -19,7 +18,7 @@ def drawn(seed: int, rows: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     return log_softmax(random.normal(size=(rows, classes)) * 2), label
 
 
-SIZES = st.tuples(st.integers(0, 10**6), st.integers(12, 40), st.integers(2, 12))
+SIZES = st.tuples(st.integers(0, 10**6), st.integers(12, 40), st.integers(3, 12))
 
 
 def test_top_k_of_a_table_by_hand() -> None:
@@ -27,18 +26,12 @@ def test_top_k_of_a_table_by_hand() -> None:
     assert top_k_accuracy(np.log(TABLE), np.array([2, 0, 0, 2]), 2) == 0.25
 
 
-@given(SIZES, st.integers(1, 12))
+@given(SIZES, st.integers(1, 11))
 def test_top_k_is_scikit_learns(size: tuple[int, int, int], k: int) -> None:
     log_prob, label = drawn(*size)
-    score = log_prob if log_prob.shape[1] > 2 else log_prob[:, 1] - log_prob[:, 0]
-    with pytest.warns() if k >= log_prob.shape[1] else _nothing():
-        theirs = sklearn.metrics.top_k_accuracy_score(label, score, k=k)
+    k = min(k, log_prob.shape[1] - 1)
+    theirs = sklearn.metrics.top_k_accuracy_score(label, log_prob, k=k)
     assert top_k_accuracy(log_prob, label, k) == pytest.approx(theirs)
-
-
-class _nothing:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: object) -> None: ...
 
 
 def test_of_equal_probabilities_the_lower_class_goes_first() -> None:

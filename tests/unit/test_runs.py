@@ -1,0 +1,245 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graft.finetune
+from graft.arrays import Data
+from graft.features import save_activations, split_network
+from graft.finetune import build_network
+from graft.metrics import top_k_accuracy
+from graft.registry import Part, parts
+
+pytestmark = pytest.mark.xdist_group("runs")
+
+TRAIN = {
+    "epochs": 2,
+    "batch_size": 16,
+    "optimizer": {"name": "adam"},
+    "learning_rate": 1e-2,
+    "schedule": "cosine",
+}
+SCRATCH = {"architecture": "tiny", "image_size": 8, "options": {"dropout": 0.2}, "train": TRAIN}
+FROZEN = SCRATCH | {"weights": "known", "freeze": {"before": "second"}, "head": {"dense": [8]}}
+LITE0 = {
+    "architecture": "efficientnet_lite0",
+    "image_size": 32,
+    "weights": "imagenet",
+    "freeze": {"before": "stage6_block2"},
+    "head": {"pooling": "avg", "dense": [], "dropout": 0.2},
+    "options": {},
+    "train": TRAIN | {"epochs": 1},
+}
+
+
+def tiny(inputs: Any, *, dropout: float = 0.0) -> Any:
+    """A backbone with all that matters in training: convolutions, batch normalisation and dropout."""
+    from keras import layers
+
+    x = layers.Rescaling(1 / 255, name="preprocessing")(inputs)
+    for stage in ("first", "second"):
+        x = layers.Conv2D(4, 3, padding="same", name=f"{stage}_conv")(x)
+        x = layers.ReLU(name=f"{stage}_relu")(layers.BatchNormalization(name=f"{stage}_bn")(x))
+    return layers.Dropout(dropout, name="second_dropout")(x)
+
+
+def known_weights(model: Any) -> None:
+    random = np.random.default_rng(0)
+    for layer in model.layers:
+        layer.set_weights([random.uniform(0.1, 0.5, weight.shape) for weight in layer.get_weights()])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def architectures() -> Iterator[None]:
+    """Adds the tiny backbone to the architectures that can be named."""
+    part = Part("tiny", __name__, tiny, {"backbone": True, "weights": {"known": known_weights}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graft.finetune, "parts", lambda package: {**parts(package), "tiny": part})
+        yield
+
+
+def network(spec: dict[str, Any]) -> Any:
+    """The network of a run before it is trained."""
+    return build_network(**{key: value for key, value in spec.items() if key != "train"}, classes=10)
+
+
+@pytest.fixture(scope="module")
+def runs(keras: Any) -> Any:
+    """The module under test, which imports Keras."""
+    import graft.runs
+
+    return graft.runs
+
+
+@pytest.fixture(scope="module")
+def data(digits: Callable[[int, int], Data]) -> Data:
+    return digits(8, 60)
+
+
+def bits(trained: Any) -> list[bytes]:
+    return [weight.tobytes() for weight in trained.model.get_weights()]
+
+
+# -- from scratch --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scratch(runs: Any, data: Data) -> Any:
+    return runs.train_run(SCRATCH, data, 0)
+
+
+def test_equal_seeds_give_equal_bits(runs: Any, data: Data, scratch: Any) -> None:
+    again = runs.train_run(SCRATCH, data, 0)
+    assert bits(again) == bits(scratch)
+    assert again.history == scratch.history
+    assert [layer.name for layer in again.model.layers] == [layer.name for layer in scratch.model.layers]
+    ours, theirs = (runs.predict_run(run.network, data).splits["test"] for run in (again, scratch))
+    assert ours.log_prob.tobytes() == theirs.log_prob.tobytes()
+
+
+def test_another_seed_gives_another_run(runs: Any, data: Data, scratch: Any) -> None:
+    other = runs.train_run(SCRATCH, data, 1, epochs=1)
+    assert bits(other) != bits(scratch)
+    assert other.history[0]["loss"] != scratch.history[0]["loss"]
+
+
+def test_the_test_split_decides_nothing(runs: Any, data: Data, scratch: Any) -> None:
+    inputs, label = data.inputs[0].copy(), data.label.copy()
+    inputs[data.rows["test"]] = 255 - inputs[data.rows["test"]]
+    label[data.rows["test"]] = 0
+    other = runs.train_run(SCRATCH, data._replace(inputs=[inputs], label=label), 0)
+    assert bits(other) == bits(scratch)
+    assert other.history == scratch.history
+
+
+def test_predictions_are_of_validation_and_test_in_the_order_of_the_index(runs: Any, data: Data, scratch: Any) -> None:
+    predictions = runs.predict_run(scratch.network, data)
+    assert predictions.classes == data.classes
+    assert list(predictions.splits) == ["validation", "test"]
+    for name, split in predictions.splits.items():
+        rows = data.rows[name]
+        assert split.sample_id.tolist() == data.sample_id[rows].tolist()
+        assert split.label.tolist() == data.label[rows].tolist()
+        np.testing.assert_allclose(np.exp(split.log_prob.astype(float)).sum(axis=1), 1, rtol=1e-5)
+    validation = predictions.splits["validation"]
+    accuracy = top_k_accuracy(validation.log_prob, validation.label, 1)
+    assert accuracy == pytest.approx(scratch.history[-1]["val_accuracy"])
+
+
+def test_epochs_may_be_overridden_and_decide_the_schedule(runs: Any, data: Data) -> None:
+    seen: list[int] = []
+    run = runs.train_run(SCRATCH, data, 0, epochs=1, on_epoch=lambda epoch, logs: seen.append(epoch))
+    assert seen == [1]
+    assert [row["learning_rate"] for row in run.history] == pytest.approx([0.0], abs=1e-9)
+
+
+def test_facts_of_a_run(runs: Any, data: Data, scratch: Any) -> None:
+    facts = runs.run_facts(scratch, data)
+    assert facts["epochs"] == 2
+    convolutions, normalisations, logits = 9 * 4 * (3 + 4) + 2 * 4, 2 * 4 * 4, 4 * 10 + 10
+    total = convolutions + normalisations + logits
+    assert facts["parameters"] == {"total": total, "trainable": total - normalisations // 2}
+    assert facts["backend"] == "tensorflow"
+    assert facts["images_per_second"] > 0
+
+
+# -- fine-tuned on cached activations ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def images(digits: Callable[[int, int], Data]) -> Data:
+    return digits(32, 40)
+
+
+def activations(spec: dict[str, Any], images: Data, folder: Path) -> Data:
+    prefix, _ = split_network(network(spec))
+    paths = save_activations(prefix, images.inputs[0], folder)
+    return images._replace(inputs=[np.load(path, mmap_mode="r") for path in paths])
+
+
+def changed_layers(model: Any, other: Any) -> set[str]:
+    return {
+        layer.name
+        for layer, before in zip(model.layers, other.layers, strict=True)
+        if any((a != b).any() for a, b in zip(layer.get_weights(), before.get_weights(), strict=True))
+    }
+
+
+@pytest.fixture(scope="module")
+def cached(keras: Any, images: Data, tmp_path_factory: pytest.TempPathFactory) -> Data:
+    return activations(LITE0, images, tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture(scope="module")
+def tuned(runs: Any, cached: Data) -> Any:
+    return runs.train_run(LITE0, cached, 0)
+
+
+def test_frozen_layers_do_not_change_by_a_bit_and_all_others_do(keras: Any, tuned: Any) -> None:
+    keras.utils.set_random_seed(0)
+    untrained = network(LITE0)
+    weighted = [layer.name for layer in untrained.layers if layer.weights]
+    assert changed_layers(tuned.model, untrained) == set(weighted[weighted.index("stage6_block2_expand_conv") :])
+    for statistic in ("moving_mean", "moving_variance"):
+        after, before = (getattr(model.get_layer("top_bn"), statistic) for model in (tuned.model, untrained))
+        assert keras.ops.any(after != before)
+
+
+def test_a_saved_model_needs_nothing_beside_it(
+    keras: Any, runs: Any, images: Data, cached: Data, tuned: Any, tmp_path: Path
+) -> None:
+    tuned.model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    whole, part = (runs.predict_run(net, data) for net, data in ((loaded, images), (tuned.network, cached)))
+    for name in ("validation", "test"):
+        ours, theirs = whole.splits[name], part.splits[name]
+        assert ours.sample_id.tolist() == theirs.sample_id.tolist()
+        assert np.ptp(theirs.log_prob) > 0.5
+        np.testing.assert_allclose(np.exp(ours.log_prob), np.exp(theirs.log_prob), atol=1e-5)
+
+
+def test_facts_of_a_frozen_run_count_what_trains(runs: Any, cached: Data, tuned: Any) -> None:
+    parameters = runs.run_facts(tuned, cached)["parameters"]
+    assert parameters["total"] == 3_413_024 + 12_810
+    assert parameters["trainable"] == sum(int(np.prod(weight.shape)) for weight in tuned.network.trainable_weights)
+    assert 0 < parameters["trainable"] < parameters["total"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "changed"),
+    [
+        ({}, {"second_conv", "second_bn", "head_dense1", "logits"}),
+        ({"freeze_batch_norm": True}, {"second_conv", "head_dense1", "logits"}),
+        ({"freeze": "all"}, {"head_dense1", "logits"}),
+        ({"freeze": "none"}, {"first_conv", "first_bn", "second_conv", "second_bn", "head_dense1", "logits"}),
+    ],
+    ids=["before a stage", "batch norm besides", "all", "none"],
+)
+def test_training_changes_what_is_not_frozen_and_no_bit_else(
+    keras: Any, runs: Any, data: Data, tmp_path: Path, changes: dict[str, Any], changed: set[str]
+) -> None:
+    spec = FROZEN | changes
+    inputs = data if spec["freeze"] == "none" else activations(spec, data, tmp_path)
+    keras.utils.set_random_seed(0)
+    assert changed_layers(runs.train_run(spec, inputs, 0).model, network(spec)) == changed
+
+
+def test_training_on_activations_is_training_on_images(keras: Any, runs: Any, data: Data, tmp_path: Path) -> None:
+    """Where nothing draws numbers, the cache changes nothing but the time."""
+    from graft.training import Batches, compile_network, train_network
+
+    spec = FROZEN | {"options": {}, "head": {}}
+    run = runs.train_run(spec, activations(spec, data, tmp_path), 0)
+    keras.utils.set_random_seed(0)
+    model = network(spec)
+    train, validation = (
+        Batches(data.inputs, data.label, data.rows[name], 16, seed) for name, seed in (("train", 0), ("validation", None))
+    )
+    options = {key: TRAIN[key] for key in ("optimizer", "learning_rate", "schedule")}
+    compile_network(model, 2 * len(train), **options)
+    history = train_network(model, train, validation, epochs=2)
+    assert [row["loss"] for row in run.history] == pytest.approx([row["loss"] for row in history], rel=1e-4)
+    for ours, theirs in zip(run.model.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)

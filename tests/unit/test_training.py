@@ -1,0 +1,247 @@
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graft.arrays import Data
+from graft.errors import UserError
+from graft.metrics import log_loss, top_k_accuracy
+
+pytestmark = pytest.mark.xdist_group("runs")
+
+ADAM = {"optimizer": {"name": "adam"}, "learning_rate": 0.01, "schedule": "constant"}
+
+
+@pytest.fixture
+def training(keras: Any) -> Any:
+    """The module under test, which imports Keras."""
+    import graft.training
+
+    return graft.training
+
+
+@pytest.fixture
+def data(digits: Callable[[int, int], Data]) -> Data:
+    return digits(8, 100)
+
+
+def small_network(keras: Any, seed: int = 0) -> Any:
+    keras.utils.set_random_seed(seed)
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10)]
+    return keras.Sequential([keras.Input((8, 8, 3), dtype="uint8"), *layers])
+
+
+def batches_of(training: Any, data: Data, split: str, batch_size: int = 16, seed: int | None = None) -> Any:
+    return training.Batches(data.inputs, data.label, data.rows[split], batch_size, seed)
+
+
+# -- batches -------------------------------------------------------------------------------------------------------------
+
+
+def rows_of(batches: Any) -> list[list[int]]:
+    return [batches[k][1].tolist() for k in range(len(batches))]
+
+
+def numbered(training: Any, rows: Any, batch_size: int, seed: int | None = None, inputs: int = 1) -> Any:
+    """Batches whose labels and inputs are their rows."""
+    count = max(rows, default=0) + 1
+    return training.Batches([np.arange(count)[:, None]] * inputs, np.arange(count), np.array(rows), batch_size, seed)
+
+
+@given(st.lists(st.integers(0, 50), unique=True, min_size=1), st.integers(1, 9), st.integers(0, 99))
+def test_an_epoch_covers_every_row_once(training: Any, rows: list[int], batch_size: int, seed: int) -> None:
+    batches = numbered(training, rows, batch_size, seed)
+    for _ in range(3):
+        seen = rows_of(batches)
+        assert sorted(sum(seen, [])) == sorted(rows)
+        assert {len(batch) for batch in seen[:-1]} <= {batch_size}
+        assert all(batch == sorted(batch) for batch in seen)
+        batches.on_epoch_end()
+
+
+def test_each_epoch_and_seed_has_an_order_of_its_own(training: Any) -> None:
+    orders = set()
+    for seed in (0, 1):
+        batches = numbered(training, range(40), 8, seed)
+        for _ in range(3):
+            orders.add(str(rows_of(batches)))
+            batches.on_epoch_end()
+    assert len(orders) == 6
+
+
+def test_the_order_of_an_epoch_is_found_again(training: Any) -> None:
+    one, two = (numbered(training, range(40), 8, 3) for _ in range(2))
+    for batches in (one, two):
+        batches.on_epoch_end()
+    random.seed(5)
+    np.random.seed(5)
+    assert rows_of(one) == rows_of(two)
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4], [4, 2, 0, 3, 1]])
+def test_without_a_seed_batches_follow_the_rows(training: Any, rows: list[int]) -> None:
+    batches = numbered(training, rows, 2)
+    assert rows_of(batches) == [rows[:2], rows[2:4], rows[4:]]
+    batches.on_epoch_end()
+    assert sum(rows_of(batches), []) == rows
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_inputs_and_labels_of_a_batch_are_of_the_same_rows(training: Any, inputs: int) -> None:
+    arrays, labels = numbered(training, range(10), 4, 0, inputs)[1]
+    assert len(labels) == 4
+    for array in arrays if inputs > 1 else [arrays]:
+        assert array[:, 0].tolist() == labels.tolist()
+
+
+# -- training ------------------------------------------------------------------------------------------------------------
+
+
+def trained(keras: Any, training: Any, data: Data, *, seed: int = 0, epochs: int = 3, **changes: Any) -> Any:
+    network = small_network(keras, seed)
+    batches = batches_of(training, data, "train", seed=seed)
+    more = {key: changes.pop(key) for key in ("early_stopping", "on_epoch") if key in changes}
+    training.compile_network(network, epochs * len(batches), **ADAM | changes)
+    history = training.train_network(network, batches, batches_of(training, data, "validation"), epochs=epochs, **more)
+    return network, history
+
+
+def test_history_has_a_row_for_each_epoch(keras: Any, training: Any, data: Data) -> None:
+    network, history = trained(keras, training, data)
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert history[0].keys() == {"epoch", "accuracy", "loss", "val_accuracy", "val_loss", "learning_rate"}
+    assert history[-1]["loss"] < history[0]["loss"]
+    log_prob = training.predict_log_prob(network, batches_of(training, data, "validation"))
+    label = data.label[data.rows["validation"]]
+    assert history[-1]["val_loss"] == pytest.approx(log_loss(log_prob, label), rel=1e-4)
+    assert history[-1]["val_accuracy"] == pytest.approx(top_k_accuracy(log_prob, label, 1))
+
+
+def test_each_epoch_is_handed_on(keras: Any, training: Any, data: Data) -> None:
+    seen: list[tuple[int, float]] = []
+    _, history = trained(keras, training, data, on_epoch=lambda epoch, logs: seen.append((epoch, logs["val_loss"])))
+    assert seen == [(row["epoch"], row["val_loss"]) for row in history]
+
+
+def test_the_state_of_global_generators_does_not_count(keras: Any, training: Any, data: Data) -> None:
+    outcomes = []
+    for state in (1, 2):
+        network = small_network(keras)
+        batches = batches_of(training, data, "train", seed=0)
+        training.compile_network(network, 2 * len(batches), **ADAM)
+        random.seed(state)
+        np.random.seed(state)
+        training.train_network(network, batches, batches_of(training, data, "validation"), epochs=2)
+        outcomes.append(np.concatenate([weights.ravel() for weights in network.get_weights()]).tobytes())
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_cosine_falls_as_its_formula(keras: Any, training: Any, data: Data, epochs: int) -> None:
+    _, history = trained(keras, training, data, epochs=epochs, schedule="cosine", learning_rate=0.02)
+    expected = [0.02 * (1 + math.cos(math.pi * epoch / epochs)) / 2 for epoch in range(1, epochs + 1)]
+    assert [row["learning_rate"] for row in history] == pytest.approx(expected, abs=1e-8)
+
+
+def test_a_constant_rate_stays(keras: Any, training: Any, data: Data) -> None:
+    _, history = trained(keras, training, data, learning_rate=0.02)
+    assert [row["learning_rate"] for row in history] == pytest.approx([0.02] * 3)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"name": "sgd", "momentum": 0.5, "nesterov": True},
+        {"name": "adam", "beta_1": 0.8, "beta_2": 0.95},
+        {"name": "adamw", "weight_decay": 0.25, "beta_1": 0.7, "beta_2": 0.9},
+        {"name": "rmsprop", "rho": 0.7, "momentum": 0.3},
+    ],
+    ids=lambda optimizer: optimizer["name"],
+)
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_optimizer_options_arrive(keras: Any, training: Any, optimizer: dict[str, Any], schedule: str) -> None:
+    network = small_network(keras)
+    training.compile_network(network, 10, optimizer=optimizer, learning_rate=0.03, schedule=schedule)
+    made = network.optimizer
+    assert type(made).__name__.lower() == optimizer["name"]
+    assert {key: getattr(made, key) for key in optimizer if key != "name"} == {
+        key: value for key, value in optimizer.items() if key != "name"
+    }
+    assert float(keras.ops.convert_to_numpy(made.learning_rate)) == pytest.approx(0.03)
+
+
+def test_options_that_are_left_out_are_keras_own(keras: Any, training: Any) -> None:
+    network = small_network(keras)
+    training.compile_network(network, 10, **ADAM)
+    default = keras.optimizers.Adam()
+    assert (network.optimizer.beta_1, network.optimizer.beta_2) == (default.beta_1, default.beta_2)
+
+
+@pytest.mark.parametrize(("metric", "best"), [("val_loss", min), ("val_accuracy", max)])
+def test_early_stopping_restores_the_best_epoch(
+    keras: Any, training: Any, data: Data, metric: str, best: Callable[..., float]
+) -> None:
+    network, history = trained(
+        keras,
+        training,
+        data,
+        epochs=60,
+        learning_rate=0.3,
+        early_stopping={"metric": metric, "patience": 3},
+    )
+    values = [row[metric] for row in history]
+    chosen = values.index(best(values))
+    assert chosen == len(history) - 1 - 3
+    assert history[-1]["val_loss"] != pytest.approx(history[chosen]["val_loss"], rel=1e-2)
+    log_prob = training.predict_log_prob(network, batches_of(training, data, "validation"))
+    measured = log_loss(log_prob, data.label[data.rows["validation"]])
+    assert measured == pytest.approx(history[chosen]["val_loss"], rel=1e-4)
+
+
+def test_the_best_epoch_is_restored_even_if_patience_lasts(keras: Any, training: Any, data: Data) -> None:
+    stopping = {"metric": "val_loss", "patience": 50}
+    network, history = trained(keras, training, data, epochs=12, learning_rate=0.3, early_stopping=stopping)
+    values = [row["val_loss"] for row in history]
+    assert len(values) == 12
+    assert values[-1] > min(values)
+    log_prob = training.predict_log_prob(network, batches_of(training, data, "validation"))
+    assert log_loss(log_prob, data.label[data.rows["validation"]]) == pytest.approx(min(values), rel=1e-4)
+
+
+def test_a_loss_that_is_no_number_ends_training_with_its_epoch(keras: Any, training: Any, data: Data) -> None:
+    seen: list[int] = []
+    with pytest.raises(training.Diverged) as error:
+        trained(
+            keras,
+            training,
+            data,
+            optimizer={"name": "sgd"},
+            learning_rate=3e38,
+            on_epoch=lambda epoch, logs: seen.append(epoch),
+        )
+    assert isinstance(error.value, UserError)
+    assert str(error.value).startswith("training diverged in epoch 1 (")
+    assert "loss nan" in str(error.value)
+    assert str(error.value).endswith("; lower train.learning_rate")
+    assert seen == []
+
+
+# -- predictions ---------------------------------------------------------------------------------------------------------
+
+
+def test_predictions_follow_the_rows(keras: Any, training: Any, data: Data) -> None:
+    network = small_network(keras)
+    shuffled = np.random.default_rng(0).permutation(data.rows["train"])
+    batches = training.Batches(data.inputs, data.label, shuffled, 16)
+    ours = training.predict_log_prob(network, batches)
+    (images,) = data.inputs
+    logits = keras.ops.convert_to_numpy(network(images[shuffled])).astype(np.float64)
+    theirs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    assert ours.dtype == np.float32
+    assert len({row.tobytes() for row in ours}) == len(ours)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
