@@ -78,7 +78,7 @@ def _choice(key: str, classes: Mapping[str, type[Strict]]) -> Any:
     discriminator = Discriminator(
         tag, custom_error_type="choice", custom_error_message="choice", custom_error_context=context
     )
-    return Annotated[Union[tagged], discriminator]
+    return Annotated[Union[tagged], discriminator]  # noqa: UP007 (a tuple of classes has no X | Y)
 
 
 class _NameAlone:
@@ -168,7 +168,16 @@ class Train(Strict):
     )
     learning_rate: Positive = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: Count | None = None
     early_stopping: EarlyStopping | None = None
+
+    @model_validator(mode="after")
+    def _warms_up_to_something(self) -> "Train":
+        if self.warmup_epochs is not None and self.schedule != "cosine":
+            raise PydanticCustomError("graft", "warmup_epochs needs schedule: cosine")
+        if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs:
+            raise PydanticCustomError("graft", "warmup_epochs must be fewer than epochs")
+        return self
 
 
 # -- tuning --------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield beside
-        os.replace(beside, path)
+        beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -64,7 +64,7 @@ def read_csv(path: str | Path) -> Any:
 
 def sha256(path: str | Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

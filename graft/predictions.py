@@ -44,7 +44,7 @@ def save_predictions(path: str | Path, predictions: Predictions) -> None:
     for name, split in predictions.splits.items():
         _check(str(path), name, split, len(predictions.classes))
         arrays |= {f"{name}_{field}": np.asarray(value) for field, value in split._asdict().items()}
-    with open(path, "wb") as file:
+    with Path(path).open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 
@@ -83,7 +83,7 @@ def _check(path: str, name: str, split: SplitPredictions, classes: int) -> None:
         )
     if len(np.unique(sample_id)) < rows:
         raise UserError(f"{path}: the {name} split names a sample twice")
-    if rows and not (0 <= label.min() and label.max() < classes):
+    if rows and not (label.min() >= 0 and label.max() < classes):
         raise UserError(f"{path}: the {name} split has a label that is none of the {classes} classes")
     total = np.exp(log_prob.astype(np.float64)).sum(axis=1)
     if not np.allclose(total, 1, atol=1e-3):  # NaN fails this too

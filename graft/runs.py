@@ -52,8 +52,12 @@ def train_run(
     network = split_network(model)[1] if spec.get("freeze", "none") != "none" else model
     batches = _batches(data, "train", train["batch_size"], seed)
     epochs = epochs or train["epochs"]
-    keys = ("optimizer", "learning_rate", "schedule")
-    compile_network(network, epochs * len(batches), **{key: train[key] for key in keys})
+    compile_network(
+        network,
+        epochs * len(batches),
+        warmup_steps=min(train.get("warmup_epochs", 0), epochs - 1) * len(batches),
+        **{key: train[key] for key in ("optimizer", "learning_rate", "schedule")},
+    )
     start = time.monotonic()
     history = train_network(
         network,

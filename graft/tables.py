@@ -7,7 +7,6 @@ import pandas as pd
 from graft.metrics import METRICS, measure
 from graft.predictions import Predictions
 
-
 RUN = ("dataset", "model", "seed")
 ENSEMBLE = ("dataset", "ensemble", "method", "members")
 

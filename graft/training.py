@@ -67,12 +67,12 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]
         self.history.append({"epoch": epoch + 1, **values, "learning_rate": rate})
         log.info("epoch %d/%d  %s", epoch + 1, self.epochs, "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
         if not all(math.isfinite(value) for value in values.values()):
-            raise Diverged(epoch + 1, values)
+            raise DivergedError(epoch + 1, values)
         if self.on_epoch:
             self.on_epoch(epoch + 1, values)
 
 
-class Diverged(UserError):
+class DivergedError(UserError):
     """The loss is not finite: the learning rate is too high for this network."""
 
     def __init__(self, epoch: int, values: Mapping[str, float]) -> None:
@@ -81,14 +81,25 @@ class Diverged(UserError):
 
 
 def compile_network(
-    network: Any, steps: int, *, optimizer: Mapping[str, Any], learning_rate: float, schedule: str
+    network: Any,
+    steps: int,
+    *,
+    optimizer: Mapping[str, Any],
+    learning_rate: float,
+    schedule: str = "constant",
+    warmup_steps: int = 0,
 ) -> None:
     """Give ``network``, which returns logits, its loss, its metric and its optimizer for ``steps`` steps in all.
 
     ``optimizer`` is its Keras name under ``name`` and its options; ``schedule`` is ``constant`` or ``cosine``
-    (Loshchilov and Hutter, SGDR, ICLR 2017, equation 5, without restarts).
+    (Loshchilov and Hutter, SGDR, ICLR 2017, equation 5, without restarts), the latter after ``warmup_steps`` in which
+    the rate grows evenly from zero (Goyal et al., arXiv 1706.02677, section 2.2).
     """
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps) if schedule == "cosine" else learning_rate
+    rate: Any = learning_rate
+    if schedule == "cosine":
+        start = {"warmup_target": learning_rate, "warmup_steps": warmup_steps} if warmup_steps else {}
+        first = 0.0 if warmup_steps else learning_rate
+        rate = keras.optimizers.schedules.CosineDecay(first, steps - warmup_steps, **start)
     options = {key: value for key, value in optimizer.items() if key != "name"}
     network.compile(
         optimizer=keras.optimizers.get({"class_name": optimizer["name"], "config": options | {"learning_rate": rate}}),
@@ -111,7 +122,7 @@ def train_network(
     ``early_stopping`` (``metric``, ``patience``) watches the validation split and restores the best epoch's weights.
 
     Raises:
-        Diverged: the loss is not finite.
+        DivergedError: the loss is not finite.
     """
     record = _Epochs(epochs, on_epoch)
     callbacks: list[Any] = [record]

@@ -18,7 +18,7 @@ from graft.arrays import Data
 from graft.errors import UserError
 from graft.runs import train_run
 from graft.spec import set_paths
-from graft.training import Diverged
+from graft.training import DivergedError
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def search(
 
         try:
             return objective({path: _suggest(trial, path, dimension) for path, dimension in space.items()}, report)
-        except Diverged as error:
+        except DivergedError as error:
             log.info("%s", error)
             raise optuna.TrialPruned from error
 

@@ -25,5 +25,7 @@ rule compute_features:
         runtime="8h",
     conda:
         "../envs/keras.yaml"
+    # Other jobs wait for this one.
+    priority: 1
     script:
         "../scripts/compute_features.py"

@@ -27,5 +27,7 @@ rule tune_model:
         runtime="24h",
     conda:
         "../envs/keras.yaml"
+    # Other jobs wait for this one.
+    priority: 1
     script:
         "../scripts/tune_model.py"

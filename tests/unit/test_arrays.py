@@ -48,7 +48,11 @@ def test_class_names_stand_in_the_order_of_their_labels() -> None:
 
 def test_rows_follow_the_index_and_splits_meet_it_on_the_sample() -> None:
     data = gather(INDEX, SPLITS, [np.zeros(4)])
-    assert {name: rows.tolist() for name, rows in data.rows.items()} == {"train": [0, 2], "validation": [1], "test": [3]}
+    assert {name: rows.tolist() for name, rows in data.rows.items()} == {
+        "train": [0, 2],
+        "validation": [1],
+        "test": [3],
+    }
     assert data.label.tolist() == [1, 0, 1, 0]
     assert data.sample_id.tolist() == ["a", "b", "c", "d"]
     assert data.sample_id.dtype.kind == "U"

@@ -54,9 +54,7 @@ def test_torch_is_told_threads_and_determinism(imports: Any) -> None:
     assert os.environ["KERAS_BACKEND"] == "torch"
 
 
-def test_jax_is_told_by_its_flags_and_keeps_those_that_were_set(
-    imports: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_jax_is_told_by_its_flags_and_keeps_those_that_were_set(imports: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     imports(SimpleNamespace())
     monkeypatch.setenv("XLA_FLAGS", "--mine=1")
     start_backend("jax", threads=1, deterministic=True)

@@ -35,7 +35,11 @@ def test_every_rule_names_an_environment_that_exists() -> None:
 def test_lock_file_pins_every_dependency_with_hashes_and_names_no_index() -> None:
     text = (ROOT / "requirements.lock").read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["cpu"], *project["optional-dependencies"]["dev"]]
+    wanted = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["cpu"],
+        *project["optional-dependencies"]["dev"],
+    ]
     names = {re.match(r"[A-Za-z0-9.-]+", item)[0].lower().replace(".", "-") for item in wanted}
     assert names <= set(locked())
     blocks = re.split(r"\n(?=[a-z0-9])", text)

@@ -9,8 +9,6 @@ from graft.arrays import Data
 from graft.features import save_activations, split_network
 from graft.finetune import build_network
 
-pytestmark = pytest.mark.xdist_group("networks")
-
 
 @pytest.fixture(scope="module")
 def images(digits: Callable[[int, int], Data]) -> np.ndarray:
@@ -74,9 +72,10 @@ def test_a_random_layer_is_not_cached(keras: Any) -> None:
     assert prefix.output_shape == (None, 3)
 
 
-def test_a_batch_norm_that_learns_is_not_cached(keras: Any) -> None:
-    frozen, learning = (keras.layers.BatchNormalization(trainable=trainable, name=name)
-                        for trainable, name in ((False, "frozen"), (True, "learning")))  # fmt: skip
+@pytest.mark.parametrize("scaled", [True, False], ids=["weights and statistics", "statistics alone"])
+def test_a_batch_norm_that_learns_is_not_cached(keras: Any, scaled: bool) -> None:
+    frozen = keras.layers.BatchNormalization(trainable=False, name="frozen")
+    learning = keras.layers.BatchNormalization(center=scaled, scale=scaled, name="learning")
     prefix, suffix = split_network(layered(keras, frozen, learning, keras.layers.Dense(2)))
     assert [layer.name for layer in prefix.layers if layer.weights] == ["frozen"]
     assert "learning" in [layer.name for layer in suffix.layers]

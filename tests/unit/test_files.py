@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,10 @@ from graft.files import record_sums, replacing, sha256, verified, verified_all, 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
     with replacing(path) as beside:
@@ -19,7 +22,7 @@ def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path) -> None:
         assert beside.parent == path.parent
         assert beside.suffix == path.suffix
     assert path.read_text() == "whole"
-    assert os.listdir(path.parent) == ["a.txt"]
+    assert names_in(path.parent) == ["a.txt"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -30,7 +33,7 @@ def test_an_error_keeps_the_old_file_and_leaves_nothing_behind(tmp_path: Path, e
         beside.write_text("ha")
         raise error
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a.txt"]
+    assert names_in(tmp_path) == ["a.txt"]
 
 
 def test_a_block_that_writes_nothing_is_an_error_and_keeps_the_old_file(tmp_path: Path) -> None:
@@ -39,6 +42,13 @@ def test_a_block_that_writes_nothing_is_an_error_and_keeps_the_old_file(tmp_path
     with pytest.raises(FileNotFoundError), replacing(path):
         pass
     assert path.read_text() == "old"
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".123.a.txt", ".123.b.txt", "123.a.txt", ".keep.a.txt"):
+        (tmp_path / name).write_text("left")
+    write_text(tmp_path / "a.txt", "new")
+    assert names_in(tmp_path) == [".123.b.txt", ".keep.a.txt", "123.a.txt", "a.txt"]
 
 
 def test_text_is_utf8_without_translation(tmp_path: Path) -> None:
@@ -78,7 +88,9 @@ def recorded(tmp_path: Path) -> list[Path]:
 def test_sums_are_what_sha256sum_checks(recorded: list[Path]) -> None:
     folder = recorded[0].parent
     assert (folder / "SHA256SUMS").read_text().splitlines()[0] == f"{ABC}  a.txt"
-    checked = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True, text=True)
+    checked = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True, text=True
+    )
     assert checked.returncode == 0, checked.stderr
     assert checked.stdout == "a.txt: OK\nb c.bin: OK\n"
 
@@ -145,4 +157,4 @@ def test_jobs_that_share_a_folder_have_checksums_of_their_own(tmp_path: Path) ->
 def test_sums_of_a_missing_file_leave_no_sums(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         record_sums(tmp_path / "SHA256SUMS", [tmp_path / "absent"])
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []

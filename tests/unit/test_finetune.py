@@ -6,8 +6,6 @@ import pytest
 from graft.errors import UserError
 from graft.finetune import build_network
 
-pytestmark = pytest.mark.xdist_group("networks")
-
 LITE0 = ("efficientnet_lite0", 32, 5)
 
 
@@ -54,7 +52,9 @@ def test_batch_norm_is_frozen_everywhere_and_nothing_else_is(keras: Any) -> None
 
 
 def test_a_place_that_the_network_lacks_is_an_error_that_lists_them(keras: Any) -> None:
-    with pytest.raises(UserError, match=r"^freeze\.before: 'stage8' is neither a layer nor a stage; layers: image, .*logits$"):
+    with pytest.raises(
+        UserError, match=r"^freeze\.before: 'stage8' is neither a layer nor a stage; layers: image, .*logits$"
+    ):
         build_network(*LITE0, freeze={"before": "stage8"})
 
 
@@ -83,7 +83,7 @@ def test_pooling_is_of_its_kind(keras: Any) -> None:
     for pooling, over in (("avg", np.mean), ("max", np.max)):
         model = build_network("efficientnet_lite0", 64, 5, head={"pooling": pooling})
         ends = [model.get_layer("top_relu6").output, model.get_layer("head_pooling").output]
-        features, pooled = (keras.ops.convert_to_numpy(end) for end in keras.Model(model.inputs, ends)(images))
+        features, pooled = (keras.ops.convert_to_numpy(end) for end in keras.Model(model.input, ends)(images))
         assert features.shape == (1, 2, 2, 1280)
         np.testing.assert_allclose(pooled, over(features, axis=(1, 2)), rtol=1e-5, atol=1e-6)
 

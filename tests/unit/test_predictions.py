@@ -125,7 +125,9 @@ WRONG = {
 
 def write_unchecked(path: Path, predictions: Predictions) -> None:
     arrays = {
-        f"{split}_{field}": value for split, data in predictions.splits.items() for field, value in data._asdict().items()
+        f"{split}_{field}": value
+        for split, data in predictions.splits.items()
+        for field, value in data._asdict().items()
     }
     np.savez(path, classes=np.array(predictions.classes), **arrays)
 
@@ -195,7 +197,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_array_is_named(tmp_path: Path) -> None:
     save_predictions(tmp_path / "p.npz", Predictions(["a", "b", "ç"], {"validation": of().splits["validation"]}))
-    with pytest.raises(UserError, match="not a predictions file: .*test_sample_id"):
+    with pytest.raises(UserError, match=r"not a predictions file: .*test_sample_id"):
         load_predictions(tmp_path / "p.npz")
 
 
@@ -244,7 +246,9 @@ def test_members_are_stacked_in_the_order_of_the_first() -> None:
     assert aligned.classes == ["a", "b", "ç"]
     assert aligned.splits["test"].sample_id.tolist() == IDS["test"]
     assert aligned.splits["test"].label.tolist() == LABELS["test"]
-    np.testing.assert_allclose(np.exp(aligned.splits["test"].log_prob), [PROBABILITIES["test"], OTHER["test"]], atol=1e-6)
+    np.testing.assert_allclose(
+        np.exp(aligned.splits["test"].log_prob), [PROBABILITIES["test"], OTHER["test"]], atol=1e-6
+    )
     assert aligned.splits["validation"].log_prob.shape == (2, 2, 3)
 
 
@@ -254,7 +258,9 @@ def test_whatever_the_order_rows_meet_on_their_sample(first: list[int], second: 
     by_id = dict(zip(IDS["test"], OTHER["test"], strict=True))
     assert aligned.splits["test"].sample_id.tolist() == [IDS["test"][k] for k in first]
     np.testing.assert_allclose(
-        np.exp(aligned.splits["test"].log_prob[1]), [by_id[name] for name in aligned.splits["test"].sample_id], atol=1e-6
+        np.exp(aligned.splits["test"].log_prob[1]),
+        [by_id[name] for name in aligned.splits["test"].sample_id],
+        atol=1e-6,
     )
 
 

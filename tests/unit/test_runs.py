@@ -12,8 +12,6 @@ from graft.finetune import build_network
 from graft.metrics import top_k_accuracy
 from graft.registry import Part, parts
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 TRAIN = {
     "epochs": 2,
     "batch_size": 16,
@@ -38,7 +36,7 @@ def tiny(inputs: Any, *, dropout: float = 0.0) -> Any:
     """A backbone with all that matters in training: convolutions, batch normalisation and dropout."""
     from keras import layers
 
-    x = layers.Rescaling(1 / 255, name="preprocessing")(inputs)
+    x = layers.Rescaling(1 / 255)(inputs)  # without a name, which a run must give it anew
     for stage in ("first", "second"):
         x = layers.Conv2D(4, 3, padding="same", name=f"{stage}_conv")(x)
         x = layers.ReLU(name=f"{stage}_relu")(layers.BatchNormalization(name=f"{stage}_bn")(x))
@@ -105,6 +103,12 @@ def test_another_seed_gives_another_run(runs: Any, data: Data, scratch: Any) -> 
     assert other.history[0]["loss"] != scratch.history[0]["loss"]
 
 
+def test_a_seed_decides_the_initial_weights(runs: Any, data: Data) -> None:
+    still = SCRATCH | {"train": TRAIN | {"learning_rate": 1e-12}}
+    first, second = (runs.train_run(still, data, seed, epochs=1).model.get_layer("logits") for seed in (0, 1))
+    assert np.abs(first.get_weights()[0] - second.get_weights()[0]).max() > 0.1
+
+
 def test_the_test_split_decides_nothing(runs: Any, data: Data, scratch: Any) -> None:
     inputs, label = data.inputs[0].copy(), data.label.copy()
     inputs[data.rows["test"]] = 255 - inputs[data.rows["test"]]
@@ -133,6 +137,14 @@ def test_epochs_may_be_overridden_and_decide_the_schedule(runs: Any, data: Data)
     run = runs.train_run(SCRATCH, data, 0, epochs=1, on_epoch=lambda epoch, logs: seen.append(epoch))
     assert seen == [1]
     assert [row["learning_rate"] for row in run.history] == pytest.approx([0.0], abs=1e-9)
+
+
+def test_warm_up_is_by_epochs_and_leaves_one_of_fewer(runs: Any, data: Data) -> None:
+    spec = SCRATCH | {"train": TRAIN | {"epochs": 4, "warmup_epochs": 2}}
+    rates = [row["learning_rate"] for row in runs.train_run(spec, data, 0, epochs=4).history]
+    assert rates == pytest.approx([0.005, 0.01, 0.005, 0], abs=1e-8)
+    rates = [row["learning_rate"] for row in runs.train_run(spec, data, 0, epochs=2).history]
+    assert rates == pytest.approx([0.01, 0], abs=1e-8)
 
 
 def test_facts_of_a_run(runs: Any, data: Data, scratch: Any) -> None:
@@ -235,7 +247,8 @@ def test_training_on_activations_is_training_on_images(keras: Any, runs: Any, da
     keras.utils.set_random_seed(0)
     model = network(spec)
     train, validation = (
-        Batches(data.inputs, data.label, data.rows[name], 16, seed) for name, seed in (("train", 0), ("validation", None))
+        Batches(data.inputs, data.label, data.rows[name], 16, seed)
+        for name, seed in (("train", 0), ("validation", None))
     )
     options = {key: TRAIN[key] for key in ("optimizer", "learning_rate", "schedule")}
     compile_network(model, 2 * len(train), **options)

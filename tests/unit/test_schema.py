@@ -26,7 +26,9 @@ def default() -> Any:
 
 def test_the_committed_schema_is_that_of_the_code() -> None:
     committed = Path(graft.schema.__file__).with_name("study.schema.json")
-    assert committed.read_text(encoding="utf-8") == study_schema(), "run: python -m graft.schema > graft/study.schema.json"
+    assert committed.read_text(encoding="utf-8") == study_schema(), (
+        "run: python -m graft.schema > graft/study.schema.json"
+    )
 
 
 def test_it_says_which_dialect_it_is_written_in() -> None:

@@ -18,7 +18,10 @@ def test_a_field_is_set_and_its_neighbours_stay() -> None:
 
 
 def test_sections_on_the_way_are_made() -> None:
-    assert set_path({"a": 1}, "train.early_stopping.patience", 2) == {"a": 1, "train": {"early_stopping": {"patience": 2}}}
+    assert set_path({"a": 1}, "train.early_stopping.patience", 2) == {
+        "a": 1,
+        "train": {"early_stopping": {"patience": 2}},
+    }
 
 
 def test_a_value_on_the_way_makes_room() -> None:

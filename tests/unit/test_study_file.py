@@ -17,7 +17,16 @@ from graft.study_file import choose_study, read_study
 DEFAULT = Path(__file__).resolve().parents[2] / "config.yaml"
 GONE = object()
 NAMES = "1 to 64 letters, digits, '_' or '-', the first a letter or digit"
-JARGON = ("Input should", "function-after", "function-before", "tagged-union", "literal[", "Traceback", "pydantic", "after validation")
+JARGON = (
+    "Input should",
+    "function-after",
+    "function-before",
+    "tagged-union",
+    "literal[",
+    "Traceback",
+    "pydantic",
+    "after validation",
+)
 
 
 def changed(study: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -141,8 +150,11 @@ WRONG = {
         math.inf,
         "datasets.digits.split.test: inf is not a finite number",
     ),
-    "infinite end": ((*SPACE, "train.learning_rate", "high"), math.inf,
-                     "models.tuned.tune.space.train.learning_rate.high: inf is not a finite number"),  # fmt: skip
+    "infinite end": (
+        (*SPACE, "train.learning_rate", "high"),
+        math.inf,
+        "models.tuned.tune.space.train.learning_rate.high: inf is not a finite number",
+    ),
     "infinite epochs": (
         (*SMALL, "train", "epochs"),
         -math.inf,
@@ -163,6 +175,16 @@ WRONG = {
         (*SMALL, "train", "optimizer"),
         "adm",
         "models.small.train.optimizer: 'adm' is not an optimizer; did you mean 'adam'?",
+    ),
+    "warm-up to a constant rate": (
+        (*SMALL, "train", "warmup_epochs"),
+        1,
+        "models.small.train: warmup_epochs needs schedule: cosine",
+    ),
+    "warm-up without an end": (
+        (*SMALL, "train"),
+        {"epochs": 3, "schedule": "cosine", "warmup_epochs": 3},
+        "models.small.train: warmup_epochs must be fewer than epochs",
     ),
     "option of another optimizer": (
         (*SMALL, "train", "optimizer"),
@@ -230,7 +252,7 @@ WRONG = {
     "number where text is wanted": (("title",), 3, "title: 3 is not text"),
     "number where a name is wanted": (("study",), 3, "study: 3 is not text"),
     "key that is no text": (("ensembles", 3), {"method": "soft_vote"}, "ensembles[3]: 3 is not text"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("path", "value", "text"), WRONG.values(), ids=WRONG)
@@ -241,7 +263,7 @@ def test_one_mistake_gives_one_line(study: dict[str, Any], complaints: Any, path
 WRONG_SPACE = {
     "path that leads nowhere": (
         {"train.lr": {"low": 0.1, "high": 0.2}},
-        "train.lr: is not a key here; allowed: epochs, batch_size, optimizer, learning_rate, schedule, early_stopping",
+        "train.lr: is not a key here; allowed: epochs, batch_size, optimizer, learning_rate, schedule, warmup_epochs, early_stopping",
     ),
     "option that leads nowhere": (
         {"options.weight_dcay": {"low": 0.1, "high": 0.2}},
@@ -367,7 +389,10 @@ def test_deep_nesting_is_refused_in_words(complaints: Any) -> None:
 
 def test_two_documents_are_refused(complaints: Any) -> None:
     (line,) = complaints("study: a\n---\nstudy: b\n")
-    assert line == ", line 2, column 1: not valid YAML: expected a single document in the stream, but found another document"
+    assert (
+        line
+        == ", line 2, column 1: not valid YAML: expected a single document in the stream, but found another document"
+    )
 
 
 @pytest.mark.parametrize("content", [b"study: \xff\xfe", b"study: \x00", "study: café".encode("latin-1")])
@@ -411,9 +436,18 @@ def settings_of(files: list[str], values: dict[str, Any]) -> SimpleNamespace:
     return SimpleNamespace(configfiles=files, config=values)
 
 
-def test_the_study_is_the_default_or_the_one_named() -> None:
+def test_the_study_is_the_default_or_the_one_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     assert choose_study(settings_of([], {}), DEFAULT) == DEFAULT
     assert choose_study(settings_of(["studies/mine.yaml"], {}), DEFAULT) == Path("studies/mine.yaml")
+
+
+def test_a_study_below_the_working_directory_is_named_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert choose_study(settings_of([], {}), tmp_path / "config.yaml") == Path("config.yaml")
+    assert choose_study(settings_of([str(tmp_path / "studies/mine.yaml")], {}), DEFAULT) == Path("studies/mine.yaml")
 
 
 @pytest.mark.parametrize(
@@ -443,15 +477,7 @@ def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 PLACES = list(places(parsed(DEFAULT)))
 WORDS = sorted({str(key) for path in PLACES for key in path} | {"all", "none", "adam", "simcnn", "stage6", "3", "1e-5"})
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)), max_size=8)
-ATOMS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-5, 70)
-    | st.integers()
-    | st.floats()
-    | st.sampled_from(WORDS)
-    | TEXT
-)
+ATOMS = st.none() | st.booleans() | st.integers(-5, 70) | st.integers() | st.floats() | st.sampled_from(WORDS) | TEXT
 VALUES = st.recursive(
     ATOMS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS) | TEXT, inner, max_size=3),

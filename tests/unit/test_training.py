@@ -12,8 +12,6 @@ from graft.arrays import Data
 from graft.errors import UserError
 from graft.metrics import log_loss, top_k_accuracy
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 ADAM = {"optimizer": {"name": "adam"}, "learning_rate": 0.01, "schedule": "constant"}
 
 
@@ -47,6 +45,10 @@ def rows_of(batches: Any) -> list[list[int]]:
     return [batches[k][1].tolist() for k in range(len(batches))]
 
 
+def flat(batches: list[list[int]]) -> list[int]:
+    return [row for batch in batches for row in batch]
+
+
 def numbered(training: Any, rows: Any, batch_size: int, seed: int | None = None, inputs: int = 1) -> Any:
     """Batches whose labels and inputs are their rows."""
     count = max(rows, default=0) + 1
@@ -58,7 +60,7 @@ def test_an_epoch_covers_every_row_once(training: Any, rows: list[int], batch_si
     batches = numbered(training, rows, batch_size, seed)
     for _ in range(3):
         seen = rows_of(batches)
-        assert sorted(sum(seen, [])) == sorted(rows)
+        assert sorted(flat(seen)) == sorted(rows)
         assert {len(batch) for batch in seen[:-1]} <= {batch_size}
         assert all(batch == sorted(batch) for batch in seen)
         batches.on_epoch_end()
@@ -88,7 +90,7 @@ def test_without_a_seed_batches_follow_the_rows(training: Any, rows: list[int]) 
     batches = numbered(training, rows, 2)
     assert rows_of(batches) == [rows[:2], rows[2:4], rows[4:]]
     batches.on_epoch_end()
-    assert sum(rows_of(batches), []) == rows
+    assert flat(rows_of(batches)) == rows
 
 
 @pytest.mark.parametrize("inputs", [1, 2])
@@ -146,6 +148,15 @@ def test_cosine_falls_as_its_formula(keras: Any, training: Any, data: Data, epoc
     _, history = trained(keras, training, data, epochs=epochs, schedule="cosine", learning_rate=0.02)
     expected = [0.02 * (1 + math.cos(math.pi * epoch / epochs)) / 2 for epoch in range(1, epochs + 1)]
     assert [row["learning_rate"] for row in history] == pytest.approx(expected, abs=1e-8)
+
+
+def test_a_rate_grows_evenly_to_where_the_cosine_starts(keras: Any, training: Any, data: Data) -> None:
+    network, steps = small_network(keras), 40
+    options = {"optimizer": {"name": "sgd"}, "learning_rate": 0.02, "schedule": "cosine"}
+    training.compile_network(network, steps, warmup_steps=10, **options)
+    schedule = network.optimizer._learning_rate
+    rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in (0, 5, 10, 25, 40)]
+    assert rates == pytest.approx([0, 0.01, 0.02, 0.01, 0], abs=1e-8)
 
 
 def test_a_constant_rate_stays(keras: Any, training: Any, data: Data) -> None:
@@ -215,7 +226,7 @@ def test_the_best_epoch_is_restored_even_if_patience_lasts(keras: Any, training:
 
 def test_a_loss_that_is_no_number_ends_training_with_its_epoch(keras: Any, training: Any, data: Data) -> None:
     seen: list[int] = []
-    with pytest.raises(training.Diverged) as error:
+    with pytest.raises(training.DivergedError) as error:
         trained(
             keras,
             training,

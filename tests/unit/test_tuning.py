@@ -9,8 +9,6 @@ import pytest
 from graft.arrays import Data
 from graft.errors import UserError
 
-pytestmark = pytest.mark.xdist_group("networks")
-
 SPACE = {
     "train.learning_rate": {"low": 1e-4, "high": 1.0, "log": True},
     "head.units": {"low": 1, "high": 64, "log": False},
@@ -164,7 +162,7 @@ def test_another_seed_searches_elsewhere(tuning: Any, undisturbed: Any, tmp_path
 def test_a_trial_that_diverges_counts_as_pruned(tuning: Any, tmp_path: Path) -> None:
     def diverging(values: dict[str, Any], report: Callable[[int, float], None]) -> float:
         if values["head.units"] > 32:
-            raise tuning.Diverged(1, {"loss": float("nan")})
+            raise tuning.DivergedError(1, {"loss": float("nan")})
         return bowl(values, report)
 
     study = tuning.search(tmp_path / "o.db", "s", diverging, **OPTIONS)
@@ -178,7 +176,7 @@ def test_a_trial_that_diverges_counts_as_pruned(tuning: Any, tmp_path: Path) -> 
 
 def test_a_search_without_an_end_says_what_to_change(tuning: Any, tmp_path: Path) -> None:
     def diverging(values: dict[str, Any], report: Callable[[int, float], None]) -> float:
-        raise tuning.Diverged(1, {"loss": float("nan")})
+        raise tuning.DivergedError(1, {"loss": float("nan")})
 
     with pytest.raises(UserError) as error:
         tuning.search(tmp_path / "o.db", "s", diverging, **OPTIONS | {"trials": 2})

@@ -105,7 +105,9 @@ np.savez(sys.argv[2], **out)
     out = tmp_path / "out.npz"
     models = [str(run / "model.keras") for run in runs]
     subprocess.run(
-        [sys.executable, "-c", script, str(store / "32px/images.npy"), str(out), *models], check=True, capture_output=True
+        [sys.executable, "-c", script, str(store / "32px/images.npy"), str(out), *models],
+        check=True,
+        capture_output=True,
     )
     index = pd.read_parquet(store / "index.parquet").reset_index().set_index("sample_id")["index"]
     with np.load(out) as logits:
@@ -160,7 +162,9 @@ def test_tables_agree_with_scikit_learn(results: Path) -> None:
         row = runs.loc[(model, seed, "test")]
         assert row["images"] == len(label)
         assert row["top1"] == pytest.approx(accuracy_score(label, log_prob.argmax(axis=1)), abs=1e-6)
-        assert row["log_loss"] == pytest.approx(log_loss(label, np.exp(log_prob) / np.exp(log_prob).sum(axis=1, keepdims=True), labels=range(10)), abs=1e-4)
+        assert row["log_loss"] == pytest.approx(
+            log_loss(label, np.exp(log_prob) / np.exp(log_prob).sum(axis=1, keepdims=True), labels=range(10)), abs=1e-4
+        )
     values = runs.xs("test", level="split").loc["simcnn"]["top1"]
     assert models.loc[("simcnn", "test"), "top1_mean"] == pytest.approx(values.mean(), abs=1e-6)
     assert models.loc[("simcnn", "test"), "top1_sd"] == pytest.approx(values.std(ddof=1), abs=1e-6)

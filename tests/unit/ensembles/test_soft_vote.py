@@ -52,7 +52,9 @@ def test_a_member_twice_weighs_twice(shape: tuple[int, int, int, int]) -> None:
     log_prob = drawn(*shape)
     doubled = np.concatenate([log_prob, log_prob[:1]])
     weights = np.array([2, *[1] * (len(log_prob) - 1)]) / (len(log_prob) + 1)
-    np.testing.assert_allclose(exp(mean_probability(doubled)), np.tensordot(weights, exp(log_prob), 1), rtol=1e-4, atol=1e-12)
+    np.testing.assert_allclose(
+        exp(mean_probability(doubled)), np.tensordot(weights, exp(log_prob), 1), rtol=1e-4, atol=1e-12
+    )
 
 
 def test_a_class_that_all_rule_out_stays_ruled_out() -> None:

@@ -14,8 +14,6 @@ from graft.prepare import resize
 from graft.registry import parts
 from graft.sources.torch_file import read_state
 
-pytestmark = pytest.mark.xdist_group("networks")
-
 # Of the 1,000 classes of ImageNet, by their numbers.
 DAISY = 985
 BUILDINGS = {
@@ -109,7 +107,10 @@ def classifier(keras: Any) -> Any:
 def photos() -> dict[str, Image.Image]:
     """A flower and a Chinese temple on a hill, the middle of each."""
     found = load_sample_images()
-    images = {name.rpartition("/")[2]: Image.fromarray(image) for name, image in zip(found.filenames, found.images, strict=True)}
+    images = {
+        name.rpartition("/")[2]: Image.fromarray(image)
+        for name, image in zip(found.filenames, found.images, strict=True)
+    }
     return {name: image.crop((106, 0, 533, 427)) for name, image in images.items()}
 
 

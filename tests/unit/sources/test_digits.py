@@ -64,6 +64,8 @@ def test_an_image_is_the_one_that_its_row_says(tmp_path: Path) -> None:
 
 def test_another_file_than_the_known_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graft.sources.digits, "SHA256", "0" * 64)
-    with pytest.raises(UserError, match=r"digits\.csv\.gz: not the digits that this source reads \(sha256 is not 0{64}\)"):
+    with pytest.raises(
+        UserError, match=r"digits\.csv\.gz: not the digits that this source reads \(sha256 is not 0{64}\)"
+    ):
         open_source({"name": "digits"}).fetch(tmp_path)
     assert list(tmp_path.iterdir()) == []
