@@ -19,7 +19,8 @@ run: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/unit -n 2 --dist=loadfile
+	$(BIN)/python -m pytest tests/workflow
 
 lint: $(READY)
 	$(BIN)/ruff check .

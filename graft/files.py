@@ -1,9 +1,9 @@
 """Files that are whole or absent: written beside and renamed, recorded by checksum, checked when read."""
 
-import glob
 import hashlib
 import json
 import os
+import re
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +21,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".[0-9]*.{glob.escape(path.name)}"):
+    ours = re.compile(rf"\.\d+\.{re.escape(path.name)}")
+    for left in filter(lambda found: ours.fullmatch(found.name), path.parent.iterdir()):
         left.unlink(missing_ok=True)
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:

@@ -32,7 +32,7 @@ def build_index(samples: Iterable[Sample], classes: Sequence[str]) -> pd.DataFra
 
 
 def resize(image: Image.Image, size: int) -> np.ndarray:
-    """An upright RGB image squashed to ``size`` x ``size``: uint8 (size, size, 3), bicubic and antialiased."""
+    """An RGB image squashed to ``size`` x ``size``: uint8 (size, size, 3), bicubic and antialiased."""
     return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
 
 

@@ -45,10 +45,10 @@ def test_a_block_that_writes_nothing_is_an_error_and_keeps_the_old_file(tmp_path
 
 
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    for name in (".123.a.txt", ".123.b.txt", "123.a.txt", ".keep.a.txt"):
+    for name in (".123.a.txt", ".123.b.txt", ".123.b.a.txt", "123.a.txt", ".keep.a.txt"):
         (tmp_path / name).write_text("left")
     write_text(tmp_path / "a.txt", "new")
-    assert names_in(tmp_path) == [".123.b.txt", ".keep.a.txt", "123.a.txt", "a.txt"]
+    assert names_in(tmp_path) == [".123.b.a.txt", ".123.b.txt", ".keep.a.txt", "123.a.txt", "a.txt"]
 
 
 def test_text_is_utf8_without_translation(tmp_path: Path) -> None:

@@ -15,8 +15,6 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from .conftest import Project
 
-pytestmark = pytest.mark.xdist_group("finished")
-
 RUNS = [(model, seed) for model in ("simcnn", "probe", "dcnn") for seed in (0, 1)]
 
 

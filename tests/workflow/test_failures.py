@@ -14,7 +14,6 @@ def wrong(project: Project, text: str, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.xdist_group("unfinished")
 class TestBeforeTheFirstJob:
     def test_every_problem_is_listed_with_path_value_and_remedy(self, unfinished: Project) -> None:
         text = STUDY.replace("architecture: simcnn", "architecture: simcn").replace("epochs: 2", "epochs: '3'", 1)
@@ -56,7 +55,6 @@ class TestBeforeTheFirstJob:
         unfinished.snakemake("--lint")
 
 
-@pytest.mark.xdist_group("finished")
 def test_damaged_predictions_are_named_and_never_averaged_in(finished: Project) -> None:
     run = finished.folder / "results/small/runs/digits/simcnn/seed1"
     combined = finished.folder / "results/small/ensembles/digits/everything/predictions.npz"
@@ -79,7 +77,6 @@ def test_damaged_predictions_are_named_and_never_averaged_in(finished: Project) 
     assert finished.planned() == set()
 
 
-@pytest.mark.xdist_group("finished")
 def test_diverging_run_says_so_and_the_others_finish(finished: Project) -> None:
     start, _, _ = STUDY.partition("  probe:")
     text = start.replace("study: small", "study: diverging").replace("learning_rate: 1e-3", "learning_rate: 1e30")

@@ -9,8 +9,6 @@ import pytest
 
 from .conftest import STUDY, Project
 
-pytestmark = pytest.mark.xdist_group("finished")
-
 RUNS = {f"train_model digits/{model}/{seed}" for model in ("simcnn", "probe", "dcnn") for seed in (0, 1)}
 TABLES = {"evaluate_runs", "draw_model_comparison digits", "write_report"}
 ENSEMBLES = {"combine_ensemble digits/everything", "combine_ensemble digits/networks"}
