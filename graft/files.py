@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
