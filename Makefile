@@ -37,5 +37,6 @@ lock: $(READY)
 schema: $(READY)
 	$(BIN)/python -m graft.schema > graft/study.schema.json
 
+# Not .snakemake: it holds what finished results were made from, without which none of them is ever stale.
 clean:
-	rm -rf .venv .snakemake .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

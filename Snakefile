@@ -3,6 +3,7 @@
 Reads one study (config.yaml, or the one that --configfile names), and includes the rules of every stage.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -35,6 +36,7 @@ include: "rules/common.smk"
 rule all:
     input:
         PAGE,
+        FIGURE_FILES,
 
 
 include: "rules/data.smk"

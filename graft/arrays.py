@@ -27,8 +27,15 @@ def open_arrays(sums: str | Path) -> list[np.ndarray]:
 
 
 def class_names(index: pd.DataFrame) -> list[str]:
-    """The class names of an index, in the order of their labels."""
+    """The class names of an index, in the order of their labels.
+
+    Raises:
+        UserError: a class has no image, so that labels would not be positions in the list.
+    """
     named = index[["label", "class_name"]].drop_duplicates().sort_values("label")
+    absent = sorted(set(range(len(named))) - set(named["label"]))
+    if absent:
+        raise UserError(f"the index has no image of class number {absent[0]}; every class needs images")
     return [str(name) for name in named["class_name"]]
 
 

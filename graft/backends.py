@@ -6,7 +6,11 @@ from typing import Any
 
 from graft.errors import UserError
 
-INSTALL = {"tensorflow": "pip install 'graft[cpu]'", "jax": "pip install jax", "torch": "pip install torch"}
+INSTALL = {
+    "tensorflow": "run make, or pip install -e '.[cpu]' in the project's folder",
+    "jax": "pip install jax",
+    "torch": "pip install torch",
+}
 
 
 def start_backend(backend: str, *, threads: int, deterministic: bool) -> None:

@@ -6,6 +6,7 @@ optional key has the default ``None``, which the values handed to jobs leave out
 
 import hashlib
 import inspect
+import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -30,7 +31,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from graft.problems import describe, nearest
 from graft.registry import Part, parts
-from graft.spec import get_path, set_path
+from graft.spec import get_path, set_paths
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -266,7 +267,7 @@ class Tune(Strict):
 
 
 class Split(Strict):
-    """Shares of the images that are held out, drawn by a hash of seed, class and pixels."""
+    """Shares of the images that are held out, drawn by a hash of seed and pixels."""
 
     validation: Share
     test: Share
@@ -335,7 +336,7 @@ class Model(_OnDatasets):
     """A network, the size of the images that it sees, and how it is trained."""
 
     architecture: str
-    image_size: Annotated[int, Field(ge=8, le=1024)]
+    image_size: int
     train: Train
     tune: Tune | None = None
 
@@ -424,6 +425,7 @@ def _model_classes() -> dict[str, type[Strict]]:
         options = _options(part)
         fields: dict[str, Any] = {
             "architecture": (Literal[name], ...),
+            "image_size": (Annotated[int, Field(ge=part.facts.get("smallest", 1), le=1024)], ...),
             "options": (options, Field(default_factory=dict, validate_default=True)),
         }
         if part.facts.get("backbone"):
@@ -441,38 +443,52 @@ else:
 
 
 def _space_problems(model: Model) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What is wrong with a tuning space: paths that lead nowhere, and values that the field refuses."""
-    for path, dimension in model.tune.space.items() if model.tune else ():
-        found: dict[str, None] = {}
-        for value in dimension.choices if isinstance(dimension, Choices) else [dimension.low, dimension.high]:
-            found |= dict.fromkeys(_value_problems(model, path, value))
-        if (
-            not found
-            and isinstance(dimension, IntRange)
-            and not list(_value_problems(model, path, dimension.low + 0.5))
-        ):
-            text = f"low: {dimension.low} and high: {dimension.high} search whole numbers only"
-            found[f"{text}; write {dimension.low}.0 and {dimension.high}.0, for the field takes any number"] = None
-        yield from ((("tune", "space", path), text) for text in found)
+    """What is wrong with a tuning space: paths that lead nowhere, values that a field refuses, pairs that do not fit."""
+    space = {path: _ends(dimension) for path, dimension in model.tune.space.items()} if model.tune else {}
+    problems: list[tuple[tuple[str, ...], str]] = []
+    for path, ends in space.items():
+        found = dict.fromkeys(text for value in ends for text in _trial_problems(model, {path: value}))
+        dimension = model.tune.space[path] if model.tune else None
+        whole = isinstance(dimension, IntRange) and not found
+        if whole and not list(_trial_problems(model, {path: ends[0] + 0.5})):
+            text = f"low: {ends[0]} and high: {ends[1]} search whole numbers only"
+            found[f"{text}; write {ends[0]}.0 and {ends[1]}.0, for the field takes any number"] = None
+        problems += [(("tune", "space", path), text) for text in found]
+    for (one, values), (other, others) in itertools.combinations(space.items(), 2) if not problems else ():
+        for value, second in itertools.product(values, others):
+            trouble = list(_trial_problems(model, {one: value, other: second}))
+            if trouble:
+                text = f"{one}: {value} and {other}: {second} do not go together: {trouble[0]}"
+                problems.append((("tune", "space"), text))
+                break
+    yield from problems
 
 
-def _value_problems(model: Model, path: str, value: Any) -> Iterator[str]:
-    """What is wrong with a trial that sets ``path`` to ``value``."""
+def _ends(dimension: Choices | IntRange | FloatRange) -> list[Any]:
+    return list(dimension.choices) if isinstance(dimension, Choices) else [dimension.low, dimension.high]
+
+
+def _trial_problems(model: Model, values: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with a trial that sets these fields."""
     misplaced = "changes what a trial reads; tune fields of train, head or options"
-    if path.partition(".")[0] in ("architecture", "datasets", "tune"):
+    if any(path.partition(".")[0] in ("architecture", "datasets", "tune") for path in values):
         yield misplaced
         return
+    if "train.epochs" in values and model.tune and model.tune.epochs is not None:
+        yield "is what tune.epochs sets for every trial; leave out one of them"
+        return
     try:
-        trial = type(model).model_validate(set_path(model.trained, path, value))
+        trial = type(model).model_validate(set_paths(model.trained, values))
     except ValidationError as error:
         for text in describe(error, type(model)):
             place, _, problem = text.partition(": ")
-            yield problem if f"{path}.".startswith(f"{place}.") else text
+            yield problem if any(f"{path}.".startswith(f"{place}.") for path in values) else text
         return
     if trial.reads != model.reads:
         yield misplaced
-    elif get_path(trial.trained, path) != value:
-        yield f"{value!r} stands for several fields; name the one to tune, such as {path}.name"
+    for path, value in values.items():
+        if get_path(trial.trained, path) != value:
+            yield f"{value!r} stands for several fields; name the one to tune, such as {path}.name"
 
 
 # -- the study -----------------------------------------------------------------------------------------------------------

@@ -38,8 +38,17 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """The plain values in a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """The plain values in a JSON file.
+
+    Raises:
+        UserError: the file holds something else.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{path}: not JSON ({error}); delete it and run snakemake again, which makes it anew"
+        ) from error
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -48,10 +57,10 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def write_csv(path: str | Path, rows: Any) -> None:
-    """Write a table, or one mapping per row, as CSV with six decimals."""
+    """Write a table, or one mapping per row, as CSV, numbers with nine significant digits."""
     import pandas as pd  # here, because a study is planned without it
 
-    write_text(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    write_text(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.9g", lineterminator="\n"))
 
 
 def read_csv(path: str | Path) -> Any:

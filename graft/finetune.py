@@ -1,5 +1,6 @@
 """How an architecture becomes the network that a study trains: pretrained weights, frozen layers and a new head."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,7 +65,8 @@ def build_network(
         else:
             outputs = part.function(inputs, classes, **(options or {}))
     except ValueError as error:
-        raise UserError(f"{architecture} cannot be built for {image_size} px images: {error}") from error
+        said = re.sub(r"\x1b\[\d+m", "", str(error)).splitlines()  # Keras colours its errors
+        raise UserError(f"{architecture} cannot be built for {image_size} px images: {said[0]}") from error
     model = keras.Model(inputs, outputs, name=architecture)
     if backbone is not None and weights != "none":
         part.facts["weights"][weights](backbone)

@@ -9,17 +9,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def _is_text(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
 def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
-        match node:
-            case (
-                ast.Module(body=body)
-                | ast.ClassDef(body=body)
-                | ast.FunctionDef(body=body)
-                | ast.AsyncFunctionDef(body=body)
-            ):
-                if body and ast.get_docstring(node, clean=False) is not None:
-                    del body[0]
+        for name, value in ast.iter_fields(node):
+            if isinstance(value, list):  # of statements, or of anything else
+                setattr(node, name, [item for item in value if not _is_text(item)])
     return tree
 
 
@@ -50,12 +48,14 @@ def _module_path(root: Path, module: str) -> Path | None:
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
-def _imports(root: Path, tree: ast.Module) -> Iterator[str]:
+def _imports(root: Path, path: Path, tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom):
+            above = path.relative_to(root).parts[: -node.level] if node.level else ()
+            module = ".".join([*above, *filter(None, [node.module])])
+            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
         else:
             continue
         yield from (name for name in names if name.split(".")[0] == "graft" and _module_path(root, name))
@@ -64,7 +64,7 @@ def _imports(root: Path, tree: ast.Module) -> Iterator[str]:
 @cache
 def _read(root: Path, path: Path) -> tuple[str, frozenset[str]]:
     source = path.read_text(encoding="utf-8")
-    return source_digest(source), frozenset(_imports(root, ast.parse(source)))
+    return source_digest(source), frozenset(_imports(root, path, ast.parse(source)))
 
 
 def reached_modules(script: str, *modules: str, root: Path = ROOT) -> dict[str, str]:

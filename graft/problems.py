@@ -89,7 +89,7 @@ def _path(root: type[BaseModel], location: Location) -> str:
 
 def _shown(value: object) -> str:
     words = [word for constant, word in ((None, "null"), (True, "true"), (False, "false")) if value is constant]
-    text = words[0] if words else repr(value)
+    text = words[0] if words else repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -113,8 +113,10 @@ def _text(error: ErrorDetails, root: type[BaseModel]) -> str:
         return "is empty; it needs at least one entry"
     if kind in WANTED:
         text = f"{_shown(value)} is not {WANTED[kind]}"
+        if kind == "string_type" and not isinstance(value, Mapping | list | None):
+            return f"{text}; write it in quotes"
         number = isinstance(value, str) and value.strip("+-").replace(".", "", 1).isdigit()
-        return f"{text}; write {value} without quotes" if number and kind != "string_type" else text
+        return f"{text}; write {value} without quotes" if number else text
     return f"{_shown(value)} {error['msg'].replace('Input should', 'should')}" if kind != "graft" else error["msg"]
 
 

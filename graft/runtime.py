@@ -12,7 +12,7 @@ KIB = 1024
 
 
 class Stopwatch:
-    """Measures a job from the start of its process to :meth:`report`."""
+    """Measures a job from here, and the memory and CPU time of its process from its start."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()

@@ -1,5 +1,6 @@
 """Where the files of each stage are, and which of them a job reads."""
 
+PROJECT = Path(os.path.relpath(workflow.basedir))  # relative: a moved project is no changed one
 RESULTS = Path("results") / study.study
 LOGS = RESULTS / "logs"
 BENCHMARKS = RESULTS / "benchmarks"
@@ -25,6 +26,7 @@ STEMS = (
     + [f"tuning_history.{dataset}.{model}" for dataset, model in TUNED]
     + [f"sample_grid.{dataset}" for dataset in COMPARED]
 )
+FIGURE_FILES = [FIGURES / f"{stem}.{ending}" for stem in STEMS for ending in ("png", "svg", "csv")]
 GRID_PX = 128  # a tile of the sample grid is not worth reading larger images for
 
 

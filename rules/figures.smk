@@ -3,7 +3,7 @@
 
 rule figures:
     input:
-        [FIGURES / f"{stem}.png" for stem in STEMS],
+        FIGURE_FILES,
 
 
 rule draw_sample_grid:

@@ -10,12 +10,12 @@ rule write_report:
     input:
         tables=[TABLES / f"{name}.csv" for name in ("runs", "models", "ensembles")],
         figures=[FIGURES / f"{stem}.png" for stem in STEMS],
-        captions=[Path(workflow.basedir) / f"rules/captions/{stem.partition('.')[0]}.rst" for stem in STEMS],
+        captions=[PROJECT / f"rules/captions/{stem.partition('.')[0]}.rst" for stem in STEMS],
         index=[STORES[dataset] / "index.parquet" for dataset in COMPARED],
         splits=[RESULTS / f"splits/{dataset}.parquet" for dataset in COMPARED],
         best=tuning_files("best.json"),
         trials=tuning_files("trials.csv"),
-        template=Path(workflow.basedir) / "graft/report/page.html.j2",
+        template=PROJECT / "graft/report/page.html.j2",
         # Times differ from machine to machine; they are shown, and make nothing stale.
         training=ancient(run_files(study.runs, "runtime.json")),
         features=ancient([folder / "runtime.json" for _, folder in COMPUTED]),

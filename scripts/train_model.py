@@ -33,4 +33,6 @@ with job(snakemake) as say:
     write_csv(output["history"], trained.history)
     write_json(snakemake.output.runtime, stopwatch.report(**run_facts(trained, data)))
     record_sums(snakemake.output.sums, output.values())
-    say(f"{len(trained.history)} epochs, validation accuracy {trained.history[-1]['val_accuracy']:.4f}")
+    validation = predictions.splits["validation"]
+    accuracy = (validation.log_prob.argmax(axis=1) == validation.label).mean()
+    say(f"{len(trained.history)} epochs, validation accuracy {accuracy:.4f}")

@@ -6,7 +6,7 @@ import pandas as pd
 
 from graft.arrays import gather, open_arrays
 from graft.backends import start_backend
-from graft.files import record_sums, verified, write_csv, write_json
+from graft.files import record_sums, sha256, verified, write_csv, write_json
 from graft.jobs import job
 from graft.runtime import Stopwatch
 
@@ -18,7 +18,8 @@ with job(snakemake) as say:
     index, splits = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.splits))
     data = gather(index, splits, open_arrays(snakemake.input.arrays))
     best, trials = Path(snakemake.output.best), Path(snakemake.output.trials)
-    depends = [snakemake.params.compute, snakemake.params.code]
+    read = (snakemake.input.arrays, snakemake.input.index, snakemake.input.splits)
+    depends = [snakemake.params.compute, snakemake.params.code, *map(sha256, read)]
     database = best.parent / "state/optuna.db"
     study = tune_run(database, snakemake.params.model, data, snakemake.params.tune, depends)
     table = trials_table(study)

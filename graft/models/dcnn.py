@@ -7,7 +7,7 @@ from annotated_types import Ge
 from graft.registry import part
 
 
-@part("dcnn")
+@part("dcnn", smallest=16)
 def dcnn(inputs: Any, classes: int, *, weight_decay: Annotated[float, Ge(0)] = 1e-6) -> Any:
     """Four stages of 3x3 convolutions with dropout of 0.2, 0.3, 0.4 and 0.6; the last has neither pair nor batch norm.
 

@@ -5,7 +5,7 @@ from typing import Any
 from graft.registry import part
 
 
-@part("simcnn")
+@part("simcnn", smallest=18)
 def simcnn(inputs: Any, classes: int) -> Any:
     """Three 3x3 convolutions with batch normalisation, then a dense layer of 64.
 

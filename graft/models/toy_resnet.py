@@ -7,7 +7,7 @@ from annotated_types import Ge, Lt
 from graft.registry import part
 
 
-@part("toy_resnet")
+@part("toy_resnet", smallest=13)
 def toy_resnet(
     inputs: Any,
     classes: int,

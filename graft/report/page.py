@@ -290,8 +290,8 @@ def render_page(
 
     ``study`` has ``study``, ``title`` and ``description`` (or None), ``seeds``, ``graft`` (its version) and
     ``datasets``: by name ``images``, ``classes`` (numbers) and ``splits`` (images by split). ``runs``, ``models`` and
-    ``ensembles`` (which may be empty) are the tables of :mod:`graft.tables`; ``study_text`` is the study file. The
-    model that stands first has the highest mean top-1 accuracy on the validation split.
+    ``ensembles`` (which may be empty) are the tables of :mod:`graft.tables`; ``study_text`` is the study as YAML,
+    defaults filled in. The model that stands first has the highest mean top-1 accuracy on the validation split.
     """
     tables = _records(runs), _records(models), _records(ensembles)
     searches = [_tuning(entry, figures) for entry in tuning]

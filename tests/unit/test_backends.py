@@ -32,7 +32,7 @@ def imports(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("backend", "install"), [("tensorflow", "pip install 'graft[cpu]'"), ("jax", "pip install jax"), ("torch", "pip install torch")]
+    ("backend", "install"), [("tensorflow", "run make, or pip install -e '.[cpu]' in the project's folder"), ("jax", "pip install jax"), ("torch", "pip install torch")]
 )  # fmt: skip
 def test_a_missing_framework_says_how_to_install_it(imports: Any, backend: str, install: str) -> None:
     imports(ImportError(f"No module named '{backend}'"))

@@ -5,7 +5,18 @@ from pathlib import Path
 import pytest
 
 from graft.errors import UserError
-from graft.files import record_sums, replacing, sha256, verified, verified_all, write_csv, write_json, write_text
+from graft.files import (
+    read_csv,
+    read_json,
+    record_sums,
+    replacing,
+    sha256,
+    verified,
+    verified_all,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
 
@@ -65,9 +76,9 @@ def test_json_reads_back(tmp_path: Path) -> None:
     assert text.endswith("}\n")
 
 
-def test_csv_has_six_decimals_and_unix_lines(tmp_path: Path) -> None:
+def test_csv_has_nine_digits_and_unix_lines(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", [{"epoch": 1, "loss": 1 / 3}, {"epoch": 2, "loss": None}])
-    assert (tmp_path / "a.csv").read_bytes() == b"epoch,loss\n1,0.333333\n2,\n"
+    assert (tmp_path / "a.csv").read_bytes() == b"epoch,loss\n1,0.333333333\n2,\n"
 
 
 def test_sha256_of_the_standards_example(tmp_path: Path) -> None:
@@ -158,3 +169,15 @@ def test_sums_of_a_missing_file_leave_no_sums(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         record_sums(tmp_path / "SHA256SUMS", [tmp_path / "absent"])
     assert names_in(tmp_path) == []
+
+
+def test_csv_keeps_a_weight_decay_of_1e_10(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", [{"dataset": "102", "options.weight_decay": 1.25e-10, "choice": "None"}])
+    table = read_csv(tmp_path / "a.csv")
+    assert table.to_dict("records") == [{"dataset": "102", "options.weight_decay": 1.25e-10, "choice": "None"}]
+
+
+def test_what_is_no_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"half":')
+    with pytest.raises(UserError, match=r"a\.json: not JSON .*delete it"):
+        read_json(tmp_path / "a.json")

@@ -61,6 +61,7 @@ FIRST = textwrap.dedent(FILES["graft/first.py"])
         "another comment": FIRST.replace("# a comment", "# why"),
         "no docstring of the function": FIRST.replace('    """Start."""\n', ""),
         "another docstring of the module": FIRST.replace('"""First."""', '"""The first of them."""'),
+        "a docstring of a variable": f'{FIRST}"""What start is for."""\n',
         "other quotes": FIRST.replace('"a"', "'a'"),
         "blank lines": FIRST.replace("\n\n", "\n\n\n\n"),
         "a statement over two lines": FIRST.replace("return go(n)", "return go(\n        n\n    )"),
@@ -89,6 +90,14 @@ def test_how_code_is_written_does_not_count(project: Callable[..., Path], text: 
 )  # fmt: skip
 def test_what_code_does_counts(project: Callable[..., Path], name: str, text: str) -> None:
     assert changes_the_hash(project, name, text)
+
+
+@pytest.mark.parametrize("line", ["from .second import go", "from . import second"])
+def test_relative_imports_are_followed(project: Callable[..., Path], line: str) -> None:
+    relative = FIRST.replace("from graft.second import go", line)
+    before = project({"graft/first.py": relative})
+    after = project({"graft/first.py": relative, "graft/deep/third.py": "LIMIT = 11\n"})
+    assert fingerprint("train_model", root=before) != fingerprint("train_model", root=after)
 
 
 def test_a_module_that_is_not_reached_does_not_count(project: Callable[..., Path]) -> None:

@@ -249,9 +249,13 @@ WRONG = {
     "null model": ((*SMALL,), None, "models.small: null is not a mapping with the key 'architecture'"),
     "null part of a model": ((*SMALL, "train"), None, "models.small.train: null is not a mapping of keys to values"),
     "mapping where a list is wanted": (("seeds",), {"a": 1}, "seeds: {'a': 1} is not a list"),
-    "number where text is wanted": (("title",), 3, "title: 3 is not text"),
-    "number where a name is wanted": (("study",), 3, "study: 3 is not text"),
-    "key that is no text": (("ensembles", 3), {"method": "soft_vote"}, "ensembles[3]: 3 is not text"),
+    "number where text is wanted": (("title",), 3, "title: 3 is not text; write it in quotes"),
+    "number where a name is wanted": (("study",), 3, "study: 3 is not text; write it in quotes"),
+    "key that is no text": (
+        ("ensembles", 3),
+        {"method": "soft_vote"},
+        "ensembles[3]: 3 is not text; write it in quotes",
+    ),
 }
 
 
@@ -327,6 +331,34 @@ def test_wrong_search_space_gives_one_line(study: dict[str, Any], complaints: An
     assert complaints(changed(study, SPACE, space)) == [
         ": 1 problem in this study:",
         f"models.tuned.tune.space.{text}",
+    ]
+
+
+def test_dimensions_that_do_not_fit_together_are_named(study: dict[str, Any], complaints: Any) -> None:
+    space = {
+        "train.optimizer.name": {"choices": ["sgd", "adam"]},
+        "train.optimizer.momentum": {"low": 0.0, "high": 0.9},
+    }
+    spelled = changed(study, (*TUNED, "train", "optimizer"), {"name": "sgd"})
+    assert complaints(changed(spelled, SPACE, space)) == [
+        ": 1 problem in this study:",
+        "models.tuned.tune.space: train.optimizer.name: adam and train.optimizer.momentum: 0.0 do not go together: "
+        "is not a key here; allowed: name, beta_1, beta_2",
+    ]
+
+
+def test_epochs_are_tuned_or_fixed_for_every_trial_not_both(study: dict[str, Any], complaints: Any) -> None:
+    tune = {"trials": 2, "epochs": 1, "space": {"train.epochs": {"low": 1, "high": 3}}}
+    assert complaints(changed(study, (*TUNED, "tune"), tune)) == [
+        ": 1 problem in this study:",
+        "models.tuned.tune.space.train.epochs: is what tune.epochs sets for every trial; leave out one of them",
+    ]
+
+
+def test_images_too_small_for_the_architecture_are_refused(study: dict[str, Any], complaints: Any) -> None:
+    assert complaints(changed(study, (*SMALL, "image_size"), 17)) == [
+        ": 1 problem in this study:",
+        "models.small.image_size: 17 should be greater than or equal to 18",
     ]
 
 

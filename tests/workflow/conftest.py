@@ -57,15 +57,16 @@ def clean_environment() -> dict[str, str]:
 class Project:
     """A copy of the project in which studies run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, new: bool = True) -> None:
         self.folder = folder
-        for name in COPIED:
+        for name in COPIED if new else ():
             source = ROOT / name
             if source.is_dir():
                 shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, folder / name)
-        (folder / "config.yaml").write_text(STUDY)
+        if new:
+            (folder / "config.yaml").write_text(STUDY)
 
     def snakemake(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake in the copy; fails with all that it printed, unless ``check`` is off."""

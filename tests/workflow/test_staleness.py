@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def commented(source: str) -> str:
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
             text = ast.Expr(ast.Constant("Says it in other words."))
             node.body[: ast.get_docstring(node) is not None] = [text]
+            node.body.append(ast.Expr(ast.Constant("Describes what stands above.")))
     return f"# A remark.\n\n\n{ast.unparse(ast.fix_missing_locations(tree))}\n"
 
 
@@ -157,6 +159,26 @@ def test_one_more_seed(finished: Project) -> None:
         expected = {f"train_model digits/{model}/2" for model in ("simcnn", "probe", "dcnn")}
         expected |= FIGURES - {"draw_sample_grid digits", "draw_tuning_history digits/dcnn"} | ENSEMBLES | TABLES
         assert finished.planned() == expected
+
+
+def test_search_starts_anew_on_another_split(finished: Project) -> None:
+    """Trials of the old split have seen images that the new one tests on."""
+    study = STUDY.replace("study: small", "study: resplit").replace("trials: 2", "trials: 1")
+    trials = finished.folder / "results/resplit/tuning/digits/dcnn/trials.csv"
+    found = []
+    for seed in (0, 1):
+        (finished.folder / "resplit.yaml").write_text(study.replace("seed: 0}", f"seed: {seed}}}"))
+        finished.snakemake(
+            "--cores", "2", "--configfile", "resplit.yaml", "--", str(trials.relative_to(finished.folder))
+        )
+        found.append(trials.read_text())
+    assert found[0] != found[1]
+
+
+def test_a_moved_project_is_no_changed_one(finished: Project, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(finished.folder, moved)
+    assert Project(moved, new=False).planned() == set()
 
 
 def test_another_study_shares_what_is_prepared(finished: Project) -> None:
