@@ -75,7 +75,7 @@ def _choice(key: str, classes: Mapping[str, type[Strict]]) -> Any:
     def tag(value: Any) -> Any:
         return value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
 
-    context: dict[str, Any] = {"key": key, "allowed": list(classes)}
+    context: dict[str, Any] = {"key": key, "classes": classes}
     discriminator = Discriminator(
         tag, custom_error_type="choice", custom_error_message="choice", custom_error_context=context
     )

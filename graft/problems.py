@@ -25,12 +25,17 @@ WANTED = {
 }
 
 
+def closest(word: object, known: Iterable[str]) -> str | None:
+    """The known word that a misspelt one most likely stands for."""
+    return next(iter(difflib.get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=0.6)), None)
+
+
 def nearest(word: object, known: Iterable[str]) -> str:
     """The end of an error message: the known word that comes closest, or all of them."""
     known = [str(name) for name in known]
-    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
+    close = closest(word, known)
     if close:
-        return f"; did you mean {close[0]!r}?"
+        return f"; did you mean {close!r}?"
     return f"; allowed: {', '.join(known)}" if known else "; there are none"
 
 
@@ -126,20 +131,33 @@ def _lines(error: ErrorDetails, root: type[BaseModel]) -> Iterator[tuple[str, st
         for rest, text in context["problems"]:
             yield _path(root, (*location, *rest)), text
     elif error["type"] == "choice":
-        key, allowed, value = context["key"], context["allowed"], error["input"]
+        key, classes, value = context["key"], context["classes"], error["input"]
         path = _path(root, location)
         if not isinstance(value, Mapping):
             yield path, f"{_shown(value)} is not a mapping with the key {key!r}"
         elif key not in value:
-            yield f"{path}.{key}", f"is required; allowed: {', '.join(allowed)}"
+            yield f"{path}.{key}", f"is required; allowed: {', '.join(classes)}"
         else:
             noun = _noun(str(location[-1]) if key == "name" else key)
             yield (
                 path if key == "name" else f"{path}.{key}",
-                f"{_shown(value[key])} is not {noun}{nearest(value[key], allowed)}",
+                f"{_shown(value[key])} is not {noun}{nearest(value[key], classes)}",
             )
+            yield from _as_if(error, root, closest(value[key], classes))
     else:
         yield _path(root, location), _text(error, root)
+
+
+def _as_if(error: ErrorDetails, root: type[BaseModel], meant: str | None) -> Iterator[tuple[str, str]]:
+    """What else is wrong with a choice whose name is misspelt, read as what was meant."""
+    context = error.get("ctx", {})
+    if meant is None:
+        return
+    try:
+        context["classes"][meant].model_validate({**error["input"], context["key"]: meant})
+    except ValidationError as further:
+        for details in further.errors():
+            yield from _lines({**details, "loc": (*error["loc"], meant, *details["loc"])}, root)
 
 
 def describe(error: ValidationError, root: type[BaseModel]) -> list[str]:

@@ -334,6 +334,15 @@ def test_wrong_search_space_gives_one_line(study: dict[str, Any], complaints: An
     ]
 
 
+def test_a_misspelt_architecture_hides_no_other_problem_of_its_model(study: dict[str, Any], complaints: Any) -> None:
+    spelled = changed(study, (*SMALL, "architecture"), "simcn")
+    assert complaints(changed(spelled, (*SMALL, "train", "epochs"), "3")) == [
+        ": 2 problems in this study:",
+        "models.small.architecture: 'simcn' is not an architecture; did you mean 'simcnn'?",
+        "models.small.train.epochs: '3' is not a whole number; write 3 without quotes",
+    ]
+
+
 def test_dimensions_that_do_not_fit_together_are_named(study: dict[str, Any], complaints: Any) -> None:
     space = {
         "train.optimizer.name": {"choices": ["sgd", "adam"]},
