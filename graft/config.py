@@ -53,6 +53,8 @@ class Strict(BaseModel):
         return sorted_dump
 
 
+# Types made here at run time are valid to pydantic; mypy cannot see them, hence `valid-type` where they annotate a field.
+
 # -- parts that are found by name ----------------------------------------------------------------------------------------
 
 
