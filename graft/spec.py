@@ -41,7 +41,7 @@ def to_yaml(spec: Mapping[str, Any]) -> str:
     """Plain values as YAML, in the order that they have."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel.yaml declares it None
     text = StringIO()
     yaml.dump(spec, text)
     return text.getvalue()

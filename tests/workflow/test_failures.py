@@ -18,7 +18,9 @@ class TestBeforeTheFirstJob:
     def test_every_problem_is_listed_with_path_value_and_remedy(self, unfinished: Project) -> None:
         text = STUDY.replace("architecture: simcnn", "architecture: simcn").replace("epochs: 2", "epochs: '3'", 1)
         printed = wrong(unfinished, text)
+        assert "wrong.yaml: 2 problems in this study:" in printed
         assert "models.simcnn.architecture: 'simcn' is not an architecture; did you mean 'simcnn'?" in printed
+        assert "models.simcnn.train.epochs: '3' is not a whole number; write 3 without quotes" in printed
 
     def test_message_is_short(self, unfinished: Project) -> None:
         printed = wrong(unfinished, STUDY.replace("learning_rate: 1e-3", "learning_rate: -1"))

@@ -38,7 +38,7 @@ def test_a_single_member_is_itself(shape: tuple[int, int, int, int]) -> None:
 def test_the_order_of_members_does_not_matter(shape: tuple[int, int, int, int], random: object) -> None:
     log_prob = drawn(*shape)
     order = list(range(len(log_prob)))
-    random.shuffle(order)  # type: ignore[attr-defined]
+    random.shuffle(order)
     np.testing.assert_allclose(mean_probability(log_prob[order]), mean_probability(log_prob), rtol=1e-6, atol=1e-6)
 
 
