@@ -12,6 +12,7 @@ sys.path.insert(0, workflow.basedir)  # where scripts look for graft too
 from graft.config import Run
 from graft.errors import UserError
 from graft.fingerprint import fingerprint
+from graft.sources import open_source
 from graft.study_file import choose_study, read_study
 
 try:
@@ -37,6 +38,7 @@ rule all:
     input:
         PAGE,
         FIGURE_FILES,
+        CARDS,
 
 
 include: "rules/data.smk"
@@ -51,6 +53,7 @@ include: "rules/report.smk"
 
 localrules:
     all,
+    datasets,
     downloads,
     figures,
     report,

@@ -26,28 +26,25 @@ def open_arrays(sums: str | Path) -> list[np.ndarray]:
     return [np.load(path, mmap_mode="r", allow_pickle=False) for path in verified_all(sums)]
 
 
-def class_names(index: pd.DataFrame) -> list[str]:
-    """The class names of an index, in the order of their labels.
-
-    Raises:
-        UserError: a class has no image, so that labels would not be positions in the list.
-    """
-    named = index[["label", "class_name"]].drop_duplicates().sort_values("label")
-    absent = sorted(set(range(len(named))) - set(named["label"]))
-    if absent:
-        raise UserError(f"the index has no image of class number {absent[0]}; every class needs images")
-    return [str(name) for name in named["class_name"]]
-
-
 def gather(index: pd.DataFrame, splits: pd.DataFrame, inputs: Sequence[np.ndarray]) -> Data:
     """Bring arrays, whose rows follow ``index``, and the splits of a study together.
+
+    The classes are those of the images that are in a split, in the order of the index's labels; labels are positions
+    among them, and -1 for images of other classes.
 
     Raises:
         UserError: a split that every stage needs has no image.
     """
-    joined = index.merge(splits, on="sample_id", how="left", validate="one_to_one")
+    named = index[["sample_id", "label", "class_name"]]  # what the source published as splits is not what a study uses
+    joined = named.merge(splits, on="sample_id", how="left", validate="one_to_one")
     rows = {name: np.flatnonzero(joined["split"] == name) for name in ("train", "validation", "test")}
     for name, chosen in rows.items():
         if not len(chosen):
-            raise UserError(f"the {name} split holds none of the {len(index)} images; raise its share under split")
-    return Data(inputs, joined["label"].to_numpy(), joined["sample_id"].to_numpy(str), rows, class_names(index))
+            raise UserError(
+                f"the {name} split holds none of the {len(index)} images; raise its share under split, or its subset"
+            )
+    used = joined[joined["split"].notna()].drop_duplicates("label").sort_values("label")
+    position = pd.Series(np.arange(len(used)), index=used["label"])
+    label = joined["label"].map(position).fillna(-1).to_numpy(np.int64)
+    classes = [str(name) for name in used["class_name"]]
+    return Data(inputs, label, joined["sample_id"].to_numpy(str), rows, classes)

@@ -11,6 +11,9 @@ from typing import Any
 
 from graft.errors import UserError
 
+NAMES = ("dataset", "model", "ensemble", "method", "source", "class_name", "reason")
+NAMES += ("sample_id", "split", "copy", "copy_split", "copy_source", "kind", "action")
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -67,8 +70,7 @@ def read_csv(path: str | Path) -> Any:
     """A table that :func:`write_csv` wrote; names stay text, whatever they look like, and only an empty field is NaN."""
     import pandas as pd
 
-    names = dict.fromkeys(("dataset", "model", "ensemble", "method"), str)
-    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+    return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
 
 
 def sha256(path: str | Path) -> str:

@@ -11,6 +11,9 @@ from pydantic_core import ErrorDetails
 
 Location = tuple[str | int, ...]
 
+PATTERNS = {"^[0-9a-f]{64}$": "a SHA-256: 64 hexadecimal digits in lower case"}
+A_NAME = "a name: 1 to 64 letters, digits, '_' or '-', the first a letter or digit"
+
 WANTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -113,7 +116,7 @@ def _text(error: ErrorDetails, root: type[BaseModel]) -> str:
         allowed = [word.strip("' ") for word in context["expected"].replace(" or ", ", ").split(",")]
         return f"{_shown(value)} is not allowed{nearest(value, allowed)}"
     if kind == "string_pattern_mismatch":
-        return f"{_shown(value)} is not a name: 1 to 64 letters, digits, '_' or '-', the first a letter or digit"
+        return f"{_shown(value)} is not {PATTERNS.get(context['pattern'], A_NAME)}"
     if kind == "too_short":
         return "is empty; it needs at least one entry"
     if kind in WANTED:

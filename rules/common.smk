@@ -34,13 +34,34 @@ def source_params(wildcards):
     return study.datasets[wildcards.dataset].source.dump()
 
 
+def source_state(wildcards):
+    """What a user's own image folder looks like now; published sources never change."""
+    return open_source(source_params(wildcards)).state(STORES[wildcards.dataset] / "raw")
+
+
+def preparation(wildcards):
+    return study.datasets[wildcards.dataset].preparation
+
+
 def source_code(script):
     """The fingerprint of a script that reads the source of a data set."""
     return lambda wildcards: fingerprint(script, *study.datasets[wildcards.dataset].code_modules)
 
 
+def store_files(name):
+    """The file of this name of each data set."""
+    return [STORES[dataset] / name for dataset in COMPARED]
+
+
+CARDS = store_files("card.html")
+
+
 def index_of(wildcards):
     return STORES[wildcards.dataset] / "index.parquet"
+
+
+def templates(*names):
+    return [PROJECT / f"graft/report/{name}.j2" for name in names]
 
 
 def features_of(dataset, model):
@@ -101,7 +122,7 @@ def named_predictions(wildcards):
 
 def grid_images(wildcards):
     """The largest images of a data set that fit a tile of the grid."""
-    sizes = sorted({study.models[name].image_size for name in study.models_on(wildcards.dataset)})
+    sizes = study.sizes(wildcards.dataset)
     size = max([size for size in sizes if size <= GRID_PX] or sizes[:1])
     return STORES[wildcards.dataset] / f"{size}px/SHA256SUMS"
 

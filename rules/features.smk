@@ -4,7 +4,6 @@
 rule compute_features:
     input:
         images=STORE / "{size}px/SHA256SUMS",
-        index=STORE / "index.parquet",
     output:
         sums=STORE / "{size}px/features/{features}/SHA256SUMS",
         runtime=STORE / "{size}px/features/{features}/runtime.json",

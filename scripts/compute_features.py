@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from graft.arrays import class_names, open_arrays
+from graft.arrays import open_arrays
 from graft.backends import start_backend
-from graft.files import record_sums, verified, write_json
+from graft.files import record_sums, write_json
 from graft.jobs import job
 from graft.runtime import Stopwatch
 
@@ -17,8 +15,7 @@ with job(snakemake) as say:
     from graft.finetune import build_network
 
     (images,) = open_arrays(snakemake.input.images)
-    classes = class_names(pd.read_parquet(verified(snakemake.input.index)))
-    prefix, _ = split_network(build_network(classes=len(classes), **snakemake.params.network))
+    prefix, _ = split_network(build_network(classes=2, **snakemake.params.network))  # it ends before the classes
     sums = Path(snakemake.output.sums)
     record_sums(sums, save_activations(prefix, images, sums.parent))
     write_json(snakemake.output.runtime, stopwatch.report(images=len(images)))

@@ -5,9 +5,11 @@ from pathlib import Path
 from graft.files import record_sums
 from graft.jobs import job
 from graft.sources import open_source
+from graft.sources.download import Downloads, mirrors_from
 
 with job(snakemake) as say:
     sums = Path(snakemake.output.sums)
-    files = open_source(snakemake.params.source).fetch(sums.parent)
+    downloads = Downloads(sums.parent, mirrors_from(snakemake.params.mirror), say)
+    files = open_source(snakemake.params.source).fetch(downloads)
     record_sums(sums, files)
     say(f"{len(files)} verified: {', '.join(path.name for path in files)}")

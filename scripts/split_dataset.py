@@ -1,15 +1,33 @@
-"""Assigns every image of a data set to train, validation or test."""
+"""Assigns the images of a data set that the study uses to train, validation or test."""
 
 import pandas as pd
 
-from graft.files import record_sums, replacing, verified
+from graft.errors import UserError
+from graft.files import read_csv, record_sums, replacing, verified, write_csv
 from graft.jobs import job
-from graft.splits import split_index
+from graft.splits import split_index, split_warnings
 
 with job(snakemake) as say:
-    index = pd.read_parquet(verified(snakemake.input.index))
-    splits = split_index(index, **snakemake.params.split)
+    index, near = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.near))
+    bad = len(read_csv(verified(snakemake.input.quarantine)))
+    division = dict(snakemake.params.division)
+    most = division.pop("max_bad")
+    if bad > most * (bad + len(index)):
+        raise UserError(
+            f"{bad} of {bad + len(index)} images cannot be used, more than max_bad: {most:g} allows; "
+            f"{snakemake.input.quarantine} says which and why: mend them, or raise max_bad of the data set"
+        )
+    splits, leaks = split_index(index, near, shares=division.pop("split"), **division)
+    names = index.set_index("sample_id")["source"]
+    leaks = leaks.assign(source=leaks["sample_id"].map(names), copy_source=leaks["copy"].map(names))
     with replacing(snakemake.output.splits) as beside:
         splits.to_parquet(beside, index=False)
+    write_csv(snakemake.output.leaks, leaks)
     record_sums(snakemake.output.sums, [snakemake.output.splits])
-    say(", ".join(f"{count} {name}" for name, count in splits["split"].value_counts().items()))
+    record_sums(snakemake.output.leaks_sums, [snakemake.output.leaks])
+    for warning in split_warnings(index, splits):
+        say(warning)
+    counted = [f"{count} {name}" for name, count in splits["split"].value_counts().items()]
+    copies = leaks.groupby(["kind", "action"]).size()
+    counted += [f"{count} {kind} copies across splits {action}" for (kind, action), count in copies.items()]
+    say(", ".join(counted))

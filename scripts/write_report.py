@@ -1,5 +1,6 @@
 """Writes the report page of a study."""
 
+from os.path import relpath
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pandas as pd
 import graft
 from graft.files import read_csv, read_json, record_sums, verified, write_text
 from graft.jobs import job
-from graft.report.page import FigureEntry, RuntimeEntry, TuningEntry, render_page
+from graft.report.page import DataEntry, FigureEntry, RuntimeEntry, TuningEntry, render_page
 from graft.spec import to_yaml
 
 with job(snakemake) as say:
@@ -40,17 +41,21 @@ with job(snakemake) as say:
         RuntimeEntry("train", *run, read_json(path))
         for run, path in zip(snakemake.params.runs, snakemake.input.training, strict=True)
     ]
-    datasets = {}
-    for name, *paths in zip(snakemake.params.datasets, snakemake.input.index, snakemake.input.splits, strict=True):
-        index, splits = (pd.read_parquet(verified(path)) for path in paths)
-        counts = splits["split"].value_counts()
-        datasets[name] = {
-            "images": len(index),
-            "classes": index["label"].nunique(),
-            "splits": {split: int(counts[split]) for split in ("train", "validation", "test")},
-        }
+    data = [
+        DataEntry(
+            name,
+            *(pd.read_parquet(verified(path)) for path in (index, splits, near)),
+            *(pd.read_csv(verified(path), dtype=str, keep_default_na=False) for path in (quarantine, leaks)),
+            *(relpath(path, page.parent) for path in (card, leaks)),
+        )
+        for name, index, splits, near, quarantine, leaks, card in zip(
+            snakemake.params.datasets,
+            *(snakemake.input[key] for key in ("index", "splits", "near", "quarantine", "leaks", "cards")),
+            strict=True,
+        )
+    ]
     study = {"title": None, "description": None, **snakemake.params.study}
-    described = {**study, "datasets": datasets, "graft": graft.__version__}
-    write_text(page, render_page(described, *tables, figures, tuning, runtimes, to_yaml(snakemake.params.study)))
+    study["graft"] = graft.__version__
+    write_text(page, render_page(study, *tables, data, figures, tuning, runtimes, to_yaml(snakemake.params.study)))
     record_sums(snakemake.output.sums, [page])
     say(f"{page}")

@@ -5,13 +5,14 @@ import math
 import statistics
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from graft.report import text
+from graft.report.card import describe
 
 LABELS = {
     "model_comparison": "Models compared",
@@ -21,9 +22,36 @@ LABELS = {
     "tuning_history": "Tuning history",
 }
 STAGES = {"features": "Features of frozen parts", "tune": "Tuning", "train": "Training"}
+SPLITS = ("train", "validation", "test")
+ACTIONS = {
+    "left out": "left out of the study",
+    "moved": "moved to the split of the copy",
+    "reported": "kept, and reported here",
+}
+MOST_LEAKS, MOST_NAMES = 20, 10
 MEASURES = {"val_loss": "validation loss", "val_accuracy": "validation accuracy"}
 
 Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DataEntry:
+    """A data set: its tables index, near and quarantine as :func:`~graft.report.card.describe` takes them, and what the
+    study makes of it.
+
+    ``splits`` has ``sample_id`` and ``split`` of the images that the study uses; ``leaks`` has ``sample_id``, ``split``,
+    ``copy``, ``copy_split``, ``kind``, ``action``, ``source`` and ``copy_source`` of images with a copy in a split that
+    is held out more. ``card`` and ``leaks_csv`` are the paths of the data card and that table, relative to the page.
+    """
+
+    dataset: str
+    index: pd.DataFrame
+    splits: pd.DataFrame
+    near: pd.DataFrame
+    quarantine: pd.DataFrame
+    leaks: pd.DataFrame
+    card: str
+    leaks_csv: str
 
 
 class FigureEntry(NamedTuple):
@@ -92,6 +120,55 @@ def _picture(figure: FigureEntry) -> _Picture:
 
 def _pictures(figures: Iterable[FigureEntry], **where: str) -> list[_Picture]:
     return [_picture(f) for f in figures if all(getattr(f, field) == value for field, value in where.items())]
+
+
+# -- data ----------------------------------------------------------------------------------------------------------------
+
+
+def _leaks(leaks: pd.DataFrame, used: pd.Series) -> dict[str, Any]:
+    """The leaks that were settled by leaving an image out, and those between images that the study still uses."""
+    both = leaks["sample_id"].isin(used) & leaks["copy"].isin(used)
+    by = ["kind", "copy_split", "split", "action"]
+    shown = leaks[both | (leaks["action"] == "left out")].sort_values(by, kind="stable")
+    shown = shown.assign(action=shown["action"].map(ACTIONS))
+    return {
+        "counts": shown.groupby(by).size().reset_index(name="images").to_dict("records"),
+        "rows": shown.head(MOST_LEAKS).to_dict("records"),
+        "more": max(len(shown) - MOST_LEAKS, 0),
+    }
+
+
+def _left_out(entry: DataEntry) -> dict[str, Any]:
+    images = len(entry.index) - len(entry.splits)
+    copies = int((entry.leaks["action"] == "left out").sum())
+    chosen = images - copies
+    reasons = [
+        (copies, "as copies of images that are held out"),
+        (chosen, "by the study's choice of classes and numbers"),
+    ]
+    return {"images": images, "reasons": [(f"{number:,}", reason) for number, reason in reasons if number]}
+
+
+def _data(entry: DataEntry, figures: Sequence[FigureEntry]) -> dict[str, Any]:
+    """The description of the images that a study uses, by its own splits, and what it did to get there."""
+    split = entry.index["sample_id"].map(entry.splits.set_index("sample_id")["split"])
+    used = entry.index.assign(split=split)[split.notna()]
+    described = describe(used, entry.near, entry.quarantine, SPLITS)
+    without = described["classes"]["without"]
+    return {
+        **described,
+        "dataset": entry.dataset,
+        "lacking": {
+            name: {"count": len(names), "first": names[:MOST_NAMES], "more": max(len(names) - MOST_NAMES, 0)}
+            for name, names in without.items()
+            if names
+        },
+        "left_out": _left_out(entry),
+        "leaks": _leaks(entry.leaks, used["sample_id"]),
+        "pictures": _pictures(figures, kind="sample_grid", dataset=entry.dataset),
+        "card": entry.card,
+        "leaks_csv": entry.leaks_csv,
+    }
 
 
 # -- results -------------------------------------------------------------------------------------------------------------
@@ -281,6 +358,7 @@ def render_page(
     runs: pd.DataFrame,
     models: pd.DataFrame,
     ensembles: pd.DataFrame,
+    data: Sequence[DataEntry],
     figures: Sequence[FigureEntry],
     tuning: Sequence[TuningEntry],
     runtimes: Sequence[RuntimeEntry],
@@ -288,33 +366,24 @@ def render_page(
 ) -> str:
     """The page as HTML: styles and images inside, no scripts, nothing fetched; names are escaped.
 
-    ``study`` has ``study``, ``title`` and ``description`` (or None), ``seeds``, ``graft`` (its version) and
-    ``datasets``: by name ``images``, ``classes`` (numbers) and ``splits`` (images by split). ``runs``, ``models`` and
-    ``ensembles`` (which may be empty) are the tables of :mod:`graft.tables`; ``study_text`` is the study as YAML,
-    defaults filled in. The model that stands first has the highest mean top-1 accuracy on the validation split.
+    ``study`` has ``study``, ``title`` and ``description`` (or None), ``seeds`` and ``graft`` (its version). ``runs``,
+    ``models`` and ``ensembles`` (which may be empty) are the tables of :mod:`graft.tables`; ``study_text`` is the study
+    as YAML, defaults filled in. The model that stands first has the highest mean top-1 accuracy on the validation split.
     """
     tables = _records(runs), _records(models), _records(ensembles)
     searches = [_tuning(entry, figures) for entry in tuning]
     shown = {("tuning_history", entry.dataset, entry.model) for entry in tuning}
     further = [f for f in figures if f.kind not in LABELS or (f.kind == "tuning_history" and f[:3] not in shown)]
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"counted": text.counted, "listed": text.listed}
-    datasets = study["datasets"]
-    return environment.get_template("page.html.j2").render(
+    datasets = [entry.dataset for entry in data]
+    return text.render(
+        "page.html.j2",
         study=study,
         title=study.get("title") or study["study"],
         results=[_results(dataset, *tables, runtimes) for dataset in datasets],
         comparisons={dataset: _pictures(figures, kind="model_comparison", dataset=dataset) for dataset in datasets},
         learning=_pictures(figures, kind="learning_curves"),
         confusion=_pictures(figures, kind="confusion_matrix"),
-        samples=_pictures(figures, kind="sample_grid"),
+        data=[_data(entry, figures) for entry in data],
         searches=searches,
         further=[_picture(figure) for figure in further],
         making=_making(runtimes),

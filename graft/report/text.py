@@ -1,8 +1,11 @@
-"""How the page writes numbers, so that no number claims more than was measured."""
+"""How pages write numbers, so that no number claims more than was measured, and the templates that they stand in."""
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 SPACE = "\N{NO-BREAK SPACE}"
 NOTHING = "\N{EN DASH}"
@@ -62,3 +65,37 @@ def listed(items: Sequence[Any]) -> str:
 def counted(count: int, noun: str) -> str:
     """``1 image``, ``1,797 images``."""
     return f"{count:,}{SPACE}{noun}{'' if count == 1 else 's'}"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage of three significant digits."""
+    return f"{100 * share:.3g}{SPACE}%"
+
+
+def ratio(value: float) -> str:
+    """At least three significant digits of a number from 1 on."""
+    return f"{value:,.2f}" if value < 10 else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def grouped(count: int) -> str:
+    """``1,797``."""
+    return f"{count:,}"
+
+
+def size(width: int, height: int) -> str:
+    """``640 x 480``, with a multiplication sign."""
+    return f"{width}{SPACE}\N{MULTIPLICATION SIGN}{SPACE}{height}"
+
+
+def render(template: str, **values: Any) -> str:
+    """A template of this folder with these values, which are escaped; a value that is missing is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"counted": counted, "grouped": grouped, "listed": listed}
+    return environment.get_template(template).render(values)

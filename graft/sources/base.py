@@ -1,30 +1,49 @@
 """What a source of images is: it fetches its published files, and reads them one image at a time."""
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from PIL import Image
+import numpy as np
+
+from graft.sources.download import Downloads
 
 
 class Sample(NamedTuple):
-    """One labelled image: its name inside the source, the number of its class, and the image as published."""
+    """One labelled image of a source.
+
+    ``name`` names it inside the source, and is there once; ``label`` is the position of its class; ``image`` is the
+    file as published, not yet decoded, or decoded pixels, uint8 (height, width) or (height, width, 3). ``split`` is
+    ``train``, ``validation`` or ``test`` where the source publishes that, else empty. A sample that cannot be read has
+    no image, and a ``fault`` that says why.
+    """
 
     name: str
     label: int
-    image: Image.Image
+    image: bytes | np.ndarray | None
+    split: str = ""
+    fault: str = ""
 
 
-class Source(Protocol):
+class Images(NamedTuple):
+    """The class names of a source, in the order of their labels, and its samples, always in the same order."""
+
+    classes: list[str]
+    samples: Iterator[Sample]
+
+
+class Source(ABC):
     """A function registered in this package returns one; its keyword-only parameters are what a study may set."""
 
-    classes: Sequence[str]
-    """The class names; a label is a position in them."""
+    @abstractmethod
+    def fetch(self, downloads: Downloads) -> list[Path]:
+        """Put the published files, checksum verified, into the folder ``downloads.raw``; returns them."""
 
-    def fetch(self, raw: Path) -> list[Path]:
-        """Put the published files, checksum verified, into the folder ``raw``; returns them."""
-        ...
+    @abstractmethod
+    def read(self, raw: Path) -> Images:
+        """The images of the files that :meth:`fetch` put into ``raw``."""
 
-    def read(self, raw: Path) -> Iterator[Sample]:
-        """Every image of the files that :meth:`fetch` put into ``raw``, always in the same order."""
-        ...
+    def state(self, raw: Path) -> str:
+        """Text that changes when images that ``raw`` only points to have changed; published files never do."""
+        return ""

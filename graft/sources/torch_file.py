@@ -1,20 +1,19 @@
 """Reads a legacy PyTorch weight file (before the zip format of 1.6) as NumPy arrays, without PyTorch.
 
-A pickle can run code as it loads, so the unpickler admits only the four names that such a file of float and integer
-tensors holds, and every count is checked against the file's size before memory is taken.
+Its pickles are read as data (see :mod:`graft.sources.pickles`), and every count is checked against the file's size
+before memory is taken.
 """
 
 import hashlib
 import io
-import math
 import pickle
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from graft.errors import UserError
+from graft.sources.pickles import PLAIN, DataUnpickler, Stateful
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
@@ -37,26 +36,29 @@ def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple
     return _Tensor(storage, offset, size, stride)
 
 
-# The one in Python: that in C reserves memory for whatever index or length a pickle claims, before it reads on.
-class _Unpickler(pickle._Unpickler):
+class _OrderedDict(dict[str, Any], Stateful):
+    """What PyTorch hangs on such a dictionary, the versions of its layers, is its state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class _Unpickler(DataUnpickler):
+    KIND = "a file of weights"
+    OPCODES = PLAIN + pickle.BINUNICODE + pickle.BINPERSID
     NAMES = {
-        ("collections", "OrderedDict"): OrderedDict,
+        ("collections", "OrderedDict"): _OrderedDict,
         ("torch._utils", "_rebuild_tensor_v2"): _tensor,
         ("torch", "FloatStorage"): "<f4",
         ("torch", "LongStorage"): "<i8",
     }
 
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self.NAMES[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which a file of weights has no use for") from None
-
     def persistent_load(self, pid: Any) -> _Storage:
-        kind, dtype, key, _device, elements, _view = pid
-        if kind != "storage" or dtype not in ("<f4", "<i8") or not 0 <= elements < 2**40:
-            raise pickle.UnpicklingError(f"its storage {pid!r} is not one of numbers")
-        return _Storage(str(key), dtype, elements)
+        tag, dtype, key, _device, elements, _view = pid
+        numbers = tag == "storage" and dtype in ("<f4", "<i8") and isinstance(key, str) and 0 <= elements < 2**40
+        if not numbers:
+            raise pickle.UnpicklingError("it has a storage that is not one of numbers")
+        return _Storage(key, dtype, elements)
 
 
 def _read_storage(file: BinaryIO, storage: _Storage) -> np.ndarray:
@@ -72,10 +74,11 @@ def _view(tensor: _Tensor, storages: dict[str, np.ndarray]) -> np.ndarray:
     last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.size, tensor.stride, strict=True))
     if min(tensor.offset, *tensor.stride, 0) < 0 or min(tensor.size, default=1) < 1 or last >= storage.size:
         raise ValueError("a tensor reaches beyond its storage")
-    if math.prod(tensor.size) > storage.size:
-        raise ValueError("a tensor has more elements than its storage")
     strides = [step * storage.itemsize for step in tensor.stride]
-    return np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.size, strides, writeable=False)
+    view = np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.size, strides, writeable=False)
+    if view.size > storage.size:
+        raise ValueError("a tensor has more elements than its storage")
+    return view
 
 
 def read_state(path: str | Path, sha256: str) -> dict[str, np.ndarray]:
@@ -103,6 +106,8 @@ def parse_state(data: bytes, name: str) -> dict[str, np.ndarray]:
         tensors = _Unpickler(file).load()
         keys = _Unpickler(file).load()
         declared = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+        if not all(isinstance(key, str) and key in declared for key in keys):
+            raise ValueError("it lists a storage that no tensor uses")
         storages = {key: _read_storage(file, declared[key]) for key in keys}
         return {str(key): _view(tensor, storages) for key, tensor in tensors.items()}
     except Exception as error:  # whatever a hostile pickle provokes is the file's fault

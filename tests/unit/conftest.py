@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 from graft.arrays import Data
 from graft.config import Study
 from graft.errors import UserError
-from graft.prepare import resize, sample_id
+from graft.images import resize
+from graft.prepare import sample_id
 from graft.study_file import read_study
 
 # The same examples on every machine and run; HYPOTHESIS_PROFILE=default, or more examples, to look for new ones.

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -133,12 +134,90 @@ def test_what_a_run_is_trained_by_leaves_out_tuning_and_data_sets(study: dict[st
     assert read(study).models["tuned"].trained == tuned
 
 
-def test_data_sets_that_differ_in_their_split_share_prepared_arrays(study: dict[str, Any], read: Any) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split": {"validation": 0.2, "test": 0.2, "seed": 7}},
+        {"subset": {"classes": ["3", "8"], "fraction": 0.5}},
+        {"leakage": "drop"},
+        {"max_bad": 0.5},
+    ],
+)
+def test_data_sets_that_differ_in_what_a_study_uses_share_prepared_arrays(
+    study: dict[str, Any], read: Any, change: dict[str, Any]
+) -> None:
+    study["datasets"]["more"] = study["datasets"]["digits"] | change
     datasets = read(study).datasets
-    assert datasets["digits"].split != datasets["more"].split
     assert datasets["digits"].key == datasets["more"].key
-    assert datasets["digits"].dump("split") == {"source": {"name": "digits"}}
-    assert len(datasets["digits"].key) == 10
+    assert datasets["digits"].preparation == {"interpolation": "bicubic", "resize": "squash"}
+    assert datasets["digits"].division != datasets["more"].division
+    assert re.fullmatch("[0-9a-f]{10}", datasets["digits"].key)
+
+
+@pytest.mark.parametrize(
+    "change", [{"resize": "crop"}, {"interpolation": "lanczos"}, {"source": {"name": "folder", "path": "photos"}}]
+)
+def test_data_sets_that_differ_in_source_or_preparation_do_not(
+    study: dict[str, Any], read: Any, change: dict[str, Any]
+) -> None:
+    study["datasets"]["more"] = study["datasets"]["digits"] | change
+    datasets = read(study).datasets
+    assert datasets["digits"].key != datasets["more"].key
+    assert datasets["digits"].division == datasets["more"].division
+
+
+def test_sizes_are_those_of_the_models_that_train_on_a_data_set(study: dict[str, Any], read: Any) -> None:
+    assert read(study).sizes("digits") == [16, 32, 64]
+    assert read(study).sizes("more") == [32, 64]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "line"),
+    [
+        (
+            {"source": "cifar10", "split": {"validation": 0.1, "test": 0.2}},
+            "datasets.more.split.test: cifar10 publishes its test split; leave this out",
+        ),
+        (
+            {"source": "cifar10"},
+            "datasets.more.split.validation: is required, such as 0.1: cifar10 publishes no such split",
+        ),
+        (
+            {"source": "digits", "split": {"validation": 0.1}},
+            "datasets.more.split.test: is required, such as 0.1: digits publishes no such split",
+        ),
+        (
+            {"source": "digits", "split": {"validation": 0.1, "test": 0.2}, "subset": {"classes": ["1", "1"]}},
+            "datasets.more.subset.classes: names '1' more than once",
+        ),
+        (
+            {
+                "source": "digits",
+                "split": {"validation": 0.1, "test": 0.2},
+                "subset": {"fraction": 0.1, "per_class": {"train": 3}},
+            },
+            "datasets.more.subset: fraction and per_class.train both thin the training split; give one",
+        ),
+        (
+            {"source": {"name": "cifar10", "sha256": "abc"}, "split": {"validation": 0.1}},
+            "datasets.more.source.sha256: 'abc' is not a SHA-256: 64 hexadecimal digits in lower case",
+        ),
+        (
+            {"source": "cifar", "split": {"validation": 0.1}},
+            "datasets.more.source: 'cifar' is not a source; did you mean 'cifar10'?",
+        ),
+    ],
+)
+def test_what_does_not_fit_a_source_is_named(
+    study: dict[str, Any], complaints: Any, dataset: dict[str, Any], line: str
+) -> None:
+    study["datasets"]["more"] = dataset
+    assert complaints(study)[1:] == [line]
+
+
+def test_a_folder_may_bring_its_own_splits_so_shares_are_checked_later(study: dict[str, Any], read: Any) -> None:
+    study["datasets"]["more"] = {"source": {"name": "folder", "path": "photos"}}
+    assert read(study).datasets["more"].split.test is None
 
 
 def test_threads_backend_and_determinism_decide_bits_and_nothing_else_does(study: dict[str, Any], read: Any) -> None:

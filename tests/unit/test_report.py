@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from graft.report import text
-from graft.report.page import FigureEntry, RuntimeEntry, TuningEntry, render_page
+from graft.report.page import DataEntry, FigureEntry, RuntimeEntry, TuningEntry, render_page
 from graft.tables import over_seeds
 
 PNG = base64.b64decode(
@@ -83,17 +83,44 @@ def figure(kind: str, name: str = "steady", caption: str = "A caption.") -> Figu
     )
 
 
-def study(*datasets: str, **more: Any) -> dict[str, Any]:
-    shares = {"images": 1797, "classes": 10, "splits": {"train": 1397, "validation": 200, "test": 200}}
-    named = {"study": "demo", "title": "A title", "description": "A description.", "seeds": [0, 1], "graft": "0.1.0"}
-    return named | {"datasets": dict.fromkeys(datasets or ("digits",), shares)} | more
+STUDY = {"study": "demo", "title": "A title", "description": "A description.", "seeds": [0, 1], "graft": "0.1.0"}
+
+# The split of every image that the study uses, by class; it leaves out one image of class 0 and all of class 7.
+USED = {0: ["train"] * 5 + ["validation", "test"], 1: ["train", "test"], 3: ["train"], 4: ["test", "test"]}
+LEAKS = [
+    ("img-0-0", "train", "img-0-6", "test", "near", "reported"),
+    ("img-0-7", "train", "img-1-1", "test", "exact", "left out"),
+    ("img-7-0", "train", "img-1-1", "test", "near", "reported"),
+]
+
+
+def data(dataset: str = "digits", **changed: Any) -> DataEntry:
+    """Tables of a data set whose images are named ``img-<class>-<number>``, without any pixels."""
+    ids = [f"img-{label}-{k}" for label, splits in USED.items() for k in range(len(splits))]
+    index = pd.DataFrame({"sample_id": [*ids, "img-0-7", "img-7-0"]})
+    index["label"] = index["sample_id"].str[4].astype(int)
+    index["class_name"] = "class " + index["label"].astype(str)
+    index["source"] = index["sample_id"] + ".png"
+    index["sha1"] = index["phash"] = [f"{k:016x}" for k in range(len(index))]
+    leaks = pd.DataFrame(LEAKS, columns=["sample_id", "split", "copy", "copy_split", "kind", "action"])
+    tables = {
+        "index": index.assign(split="", width=8, height=8),
+        "splits": pd.DataFrame({"sample_id": ids, "split": sum(USED.values(), [])}),
+        "near": pd.DataFrame({"phash": ["0" * 16], "other": [f"{6:016x}"]}),
+        "quarantine": pd.DataFrame(
+            {"source": ["bad.png"], "class_name": ["class 0"], "reason": ["is empty (0 bytes)"]}
+        ),
+        "leaks": leaks.assign(source=leaks["sample_id"] + ".png", copy_source=leaks["copy"] + ".png"),
+    } | changed
+    return DataEntry(dataset, **tables, card=f"../../data/{dataset}-1/card.html", leaks_csv="splits/digits.leaks.csv")
 
 
 def page(**changed: Any) -> str:
     values: dict[str, Any] = {
-        "study": study(),
+        "study": STUDY,
         "runs": run_rows(),
         "ensembles": ENSEMBLES,
+        "data": [data()],
         "figures": [
             figure(kind) for kind in ("model_comparison", "learning_curves", "confusion_matrix", "tuning_history")
         ],
@@ -133,7 +160,7 @@ class Reader(HTMLParser):
 
 def cells(html: str, name: str) -> list[str]:
     """The cells of the first table row whose header starts with ``name``."""
-    row = next(row for row in html.split("<tr")[1:] if re.search(rf'<th scope="row">{name}\b', row))
+    row = next(row for row in html.split("<tr")[1:] if re.search(rf'<th scope="row"[^>]*>(<bdi>)?{name}\b', row))
     return [cell.replace(text.SPACE, " ") for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)]
 
 
@@ -176,7 +203,7 @@ def test_the_models_table_gives_each_metric_and_what_it_cost() -> None:
 
 def test_one_seed_and_nothing_else_renders_without_spread() -> None:
     bare = {"ensembles": pd.DataFrame(), "figures": [], "tuning": [], "runtimes": []}
-    html = page(study=study(title=None, description=None, seeds=[0]), runs=run_rows(seeds=(0,)), **bare)
+    html = page(study=STUDY | {"title": None, "description": None, "seeds": [0]}, runs=run_rows(seeds=(0,)), **bare)
     read = Reader(html)
     assert "nan" not in read.words.lower()
     assert "None" not in read.words
@@ -194,7 +221,7 @@ def test_one_model_is_not_called_the_highest() -> None:
 
 
 def test_each_data_set_has_its_answer() -> None:
-    words = Reader(page(study=study("digits", "other"), runs=pd.concat([run_rows(), run_rows("other")]))).words
+    words = Reader(page(data=[data(), data("other")], runs=pd.concat([run_rows(), run_rows("other")]))).words
     assert "On digits, steady" in words
     assert "On other, steady" in words
     assert words.count("the ensemble vote scores") == 1
@@ -216,8 +243,10 @@ def test_nothing_is_fetched_and_images_are_inside() -> None:
 def test_names_and_texts_are_escaped_wherever_they_stand() -> None:
     rows = run_rows(SCRIPT)
     trials = TRIALS.assign(**{SCRIPT: SCRIPT})
+    entry = data()
     html = page(
-        study=study(SCRIPT, title=SCRIPT, description=SCRIPT),
+        study=STUDY | {"title": SCRIPT, "description": SCRIPT},
+        data=[data(SCRIPT, index=entry.index.assign(class_name=SCRIPT), leaks=entry.leaks.assign(source=SCRIPT))],
         runs=rows.assign(model=rows["model"] + SCRIPT),
         ensembles=ENSEMBLES.assign(dataset=SCRIPT, ensemble=SCRIPT, method=SCRIPT),
         figures=[FigureEntry("sample_grid", SCRIPT, SCRIPT, PNG, SCRIPT, [f'"onclick="{SCRIPT}.png'])],
@@ -243,6 +272,70 @@ def test_every_part_of_the_page_can_be_reached_and_read_without_seeing_it() -> N
     assert ("html", {"lang": "en"}) in read.tags
 
 
+def test_each_class_has_its_images_by_split() -> None:
+    html = page()
+    assert [cells(html, f"class {k}")[:4] for k in (0, 1)] == [["5", "1", "1", "7"], ["1", "0", "1", "2"]]
+    assert "<bdi>class 7</bdi>" not in html
+    words = Reader(html).words
+    assert "12 images of 4 classes; 2 more are left out: 1 as copies of images that are held out, " in words
+    assert "1 by the study's choice of classes and numbers; 1 could not be used." in words
+    assert "The largest class, class 0, has 7 images; the smallest, class 3, has 1: a ratio of 7.00." in words
+    assert cells(html, "Total")[:4] == ["7", "1", "4", "12"]
+
+
+def test_classes_without_images_of_a_split_are_called_out() -> None:
+    words = Reader(page()).words
+    assert "1 class has no training images: class 4." in words
+    assert "3 classes have no validation images: class 1, class 3, class 4." in words
+    assert "1 class has no test images: class 3." in words
+
+
+def test_a_study_that_uses_everything_says_nothing_of_what_it_leaves_out() -> None:
+    entry = data()
+    everything = pd.DataFrame({"sample_id": entry.index["sample_id"], "split": "train"})
+    words = Reader(page(data=[data(splits=everything, leaks=entry.leaks[:0], quarantine=entry.quarantine[:0])])).words
+    assert "14 images of 5 classes. The data card" in words
+    assert "No image has a copy in a split that is held out more." in words
+
+
+def test_copies_between_splits_are_counted_and_listed_with_what_was_done() -> None:
+    html = page()
+    table = html.partition("Images that have a copy in a split that is held out more.")[2].partition("</table>")[0]
+    rows = re.findall(r'<tr><th scope="row">(\w+)</th>' + r"<td[^>]*>(.*?)</td>" * 4, table)
+    assert rows == [
+        ("train", "test", "exact", "1", "left out of the study"),
+        ("train", "test", "near", "1", "kept, and reported here"),
+    ]
+    assert "img-0-0.png train img-0-6.png test near" in " ".join(re.sub(r"<[^>]*>", " ", html).split())
+    assert "img-7-0.png" not in html  # the study does not use it
+
+
+def test_of_many_copies_between_splits_the_first_are_listed() -> None:
+    leaks = data().leaks
+    many = pd.concat([leaks[:1]] * 1019 + [leaks[1:]])
+    html = page(data=[data(leaks=many)])
+    assert "The first 20 of these copies" in html
+    assert html.count("img-0-6.png") == 19
+    assert "And 1,000 more in splits/digits.leaks.csv." in Reader(html).words
+
+
+def test_copies_among_the_images_that_are_used_are_counted() -> None:
+    html = page()
+    assert cells(html, "Near") == ["2", "0"]
+    used = data().splits
+    without = data(splits=used[used["sample_id"] != "img-0-6"])
+    assert "No two images have equal pixels" in Reader(page(data=[without])).words
+
+
+def test_each_data_set_links_to_its_card_and_shows_its_samples() -> None:
+    html = page(data=[data(), data("other")], figures=[figure("sample_grid")])
+    section = html.partition('<section id="data"')[2].partition("</section>")[0]
+    first, _, second = section.partition("<h3>other</h3>")
+    assert 'href="../../data/digits-1/card.html"' in first
+    assert 'href="../../data/other-1/card.html"' in second
+    assert (first.count("<img "), second.count("<img ")) == (1, 0)
+
+
 def test_tuning_says_what_won_and_what_was_pruned() -> None:
     html = page()
     words = Reader(html).words
@@ -262,7 +355,7 @@ def test_costs_add_up_by_stage() -> None:
     html = page()
     assert cells(html, "Training") == ["2", "1 min 20 s", "2 min 40 s", "2.0 GiB"]
     assert cells(html, "Tuning") == ["1", "1 h 0 min", "2 h 0 min", "2.0 GiB"]
-    assert cells(html, "Total") == ["3", "1 h 1 min", "2 h 2 min", ""]
+    assert cells(html.partition('<section id="making"')[2], "Total") == ["3", "1 h 1 min", "2 h 2 min", ""]
     words = Reader(html).words
     assert "Keras backend jax, on CPU" in words
     assert words.count("x86_64, 2 cores, Linux-6.1") == 1

@@ -93,7 +93,7 @@ class Project:
             assert rule
             named = [pair.split("=")[1] for pair in values[1].split(", ")] if values else []
             jobs.add(" ".join([rule[1], "/".join(named)]).strip())
-        return jobs - {"all"}
+        return jobs - {"all", "datasets", "downloads"}
 
     @contextmanager
     def edited(self, path: str, change: Callable[[str], str]) -> Iterator[None]:

@@ -92,6 +92,18 @@ def test_tensors_have_the_place_shape_and_strides_that_the_file_gives() -> None:
     assert state["n"] == 7
 
 
+def test_the_versions_of_layers_that_pytorch_adds_are_passed_over() -> None:
+    versions = b"}" + plain("_metadata") + dictionary({"": plain({"version": 1})}) + b"s"
+    body = dictionary({"w": tensor(storage("0", 12), 0, (12,), (1,))}) + versions + b"b"
+    assert parse_state(file_of(body, ROW), "file")["w"].tolist() == list(range(12))
+
+
+def test_a_state_changes_nothing_of_the_dictionary() -> None:
+    state = b"}" + plain("items") + plain(1) + b"s"
+    body = dictionary({"w": tensor(storage("0", 12), 0, (12,), (1,))}) + state + b"b"
+    assert list(parse_state(file_of(body, ROW), "file")) == ["w"]
+
+
 def test_tensors_may_share_a_storage() -> None:
     halves = {"a": tensor(storage("0", 12), 0, (6,), (1,)), "b": tensor(storage("0", 12), 6, (6,), (1,))}
     state = parse_state(file_of(halves, ROW), "file")
@@ -138,7 +150,14 @@ def test_the_published_weights_are_read_by_their_strides(published: tuple[Path, 
 
 # -- bad files -----------------------------------------------------------------------------------------------------------
 
-BAD = {
+DEEP = b")" + b"\x85" * 390_000  # a hash of that overflows the stack
+
+
+def keyed(key: bytes) -> bytes:
+    return group(plain("storage"), name("torch", FLOAT), key, plain("cpu"), plain(1), plain(None)) + b"Q"
+
+
+BAD: dict[str, bytes] = {
     "empty": b"",
     "text": b"weights",
     "another magic number": file_of({}, {}, [MAGIC + 1, *HEADERS[1:]]),
@@ -173,6 +192,15 @@ BAD = {
     "size that is no list": one(0, 2, 1),
     "offset that is no number": one(None, (1,), (1,)),
     "half an offset": one(0.5, (1,), (1,)),
+    "tensor of more dimensions than arrays have": one(0, (1,) * 65, (0,) * 65),
+    "tensor of the storage of a tensor": file_of(
+        {"w": tensor(tensor(storage("0", 12), 0, (1,), (1,)), 0, (1,), (1,))}, ROW
+    ),
+    "a storage's key that is no text": file_of({"w": tensor(storage(0, 12), 0, (1,), (1,))}, ROW),
+    "a storage's key of tuples in tuples": file_of({"w": tensor(keyed(DEEP), 0, (1,), (1,))}, ROW),
+    "a list of other storages": file_of({}, ROW),
+    "a list of tuples in tuples": SMALL[: SMALL.index(pickle.dumps(["0", "1"], 2))] + b"\x80\x02]" + DEEP + b"a.",
+    "a dictionary made of pairs": file_of(call(name("collections", "OrderedDict"), plain([["w", 1]])), {}),
     "tensor of nothing": file_of({"w": tensor(plain(None), 0, (1,), (1,))}, ROW),
 }
 
@@ -199,7 +227,7 @@ PLACES = {
     "as the dictionary": lambda hostile: file_of(hostile, {}),
     "as a tensor": lambda hostile: file_of({"w": hostile}, {}),
     "as a storage's key": lambda hostile: file_of(
-        {"w": tensor(group(plain("storage"), name("torch", FLOAT), hostile, plain("cpu"), plain(1), plain(None)) + b"Q", 0, (), ())}, {}
+        {"w": tensor(keyed(hostile), 0, (), ())}, {}
     ),
     "as the keys": lambda hostile: b"".join(pickle.dumps(header, 2) for header in [*HEADERS, {}]) + b"\x80\x02" + hostile + b".",
 }  # fmt: skip
