@@ -11,8 +11,11 @@ from typing import Any
 
 from graft.errors import UserError
 
-NAMES = ("dataset", "model", "ensemble", "method", "source", "class_name", "reason")
-NAMES += ("sample_id", "split", "copy", "copy_split", "copy_source", "kind", "action")
+NAMES = (
+    *("dataset", "model", "ensemble", "method", "class_name", "reason"),
+    *("sample_id", "source", "split", "copy", "copy_source", "copy_split"),
+)
+"""Columns that hold text, whatever it looks like."""
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from graft.files import record_sums, verified, write_text
+from graft.files import read_csv, record_sums, verified, write_text
 from graft.jobs import job
 from graft.report.card import Examples, Origin, render_card
 
 with job(snakemake) as say:
     index, near = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.near))
-    quarantine = pd.read_csv(verified(snakemake.input.quarantine), dtype=str, keep_default_na=False)
+    quarantine = read_csv(verified(snakemake.input.quarantine)).fillna("")
     with np.load(verified(snakemake.input.examples)) as file:
         examples = Examples(file["rows"], file["thumbnails"], file["mean"])
     params = snakemake.params

@@ -45,7 +45,7 @@ with job(snakemake) as say:
         DataEntry(
             name,
             *(pd.read_parquet(verified(path)) for path in (index, splits, near)),
-            *(pd.read_csv(verified(path), dtype=str, keep_default_na=False) for path in (quarantine, leaks)),
+            *(read_csv(verified(path)).fillna("") for path in (quarantine, leaks)),
             *(relpath(path, page.parent) for path in (card, leaks)),
         )
         for name, index, splits, near, quarantine, leaks, card in zip(

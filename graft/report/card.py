@@ -229,7 +229,7 @@ def describe(
 def _picture(pixels: np.ndarray) -> dict[str, Any]:
     """An image, uint8 (h, w, 3 or 4), as the page shows it."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="WEBP", quality=80, method=6)
+    Image.fromarray(pixels).save(buffer, format="WEBP", quality=80)
     height, width, _ = pixels.shape
     source = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     return {"source": source, "width": width, "height": height}

@@ -130,7 +130,7 @@ class Downloads:
         self.say(f"{remote.name}: copied from {file.parent}")
 
     def _download(self, address: str, remote: Remote, path: Path) -> None:
-        import pooch  # type: ignore[import-untyped]
+        import pooch
 
         if not re.match("https?://", address, re.IGNORECASE):
             raise _PlaceError("neither a folder nor an http or https address")

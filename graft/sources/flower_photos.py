@@ -6,8 +6,8 @@ photographers in the archive's LICENSE.txt.
 
 from graft.registry import part
 from graft.sources.base import Source
-from graft.sources.download import Remote
-from graft.sources.folder import ImageArchive, Sha256
+from graft.sources.download import Remote, Sha256
+from graft.sources.folder import ImageArchive
 
 ARCHIVE = Remote(
     "flower_photos.tgz",
