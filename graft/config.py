@@ -29,9 +29,10 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from graft.problems import describe, nearest
+from graft.problems import describe
 from graft.registry import Part, parts
 from graft.spec import get_path, set_paths
+from graft.words import nearest
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]

@@ -17,7 +17,7 @@ import pyarrow as pa
 from graft.chunks import HEADER, THUMBNAIL, Done, Task, array_header, end_with, work_on_chunk, write_at
 from graft.sources.base import Images, Sample
 
-CHUNK_IMAGES, CHUNK_BYTES = 256, 8 * 2**20
+CHUNK_IMAGES, CHUNK_BYTES, ARRAY_BYTES = 256, 8 * 2**20, 64 * 2**20
 PER_CLASS, MOST_CLASSES = 8, 20
 
 
@@ -70,13 +70,18 @@ class _Examples:
         self.thumbnails |= {row: thumbnail for row, thumbnail in thumbnails.items() if row in drawn}
 
 
-def _chunks(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+def _at_once(sizes: Iterable[int]) -> int:
+    """How many images make a chunk whose arrays of these sizes fit into memory, for each of many processes."""
+    return min(CHUNK_IMAGES, max(1, ARRAY_BYTES // max(1, sum(size * size * 3 for size in sizes))))
+
+
+def _chunks(samples: Iterable[Sample], most: int) -> Iterator[list[Sample]]:
     chunk: list[Sample] = []
     size = 0
     for sample in samples:
         chunk.append(sample)
         size += sample.image.nbytes if isinstance(sample.image, np.ndarray) else len(sample.image or b"")
-        if len(chunk) == CHUNK_IMAGES or size >= CHUNK_BYTES:
+        if len(chunk) == most or size >= CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0
     if chunk:
@@ -119,8 +124,9 @@ def _finish_array(path: Path, size: int, count: int, dropped: Sequence[int]) -> 
     kept = np.delete(np.arange(count), dropped)
     if dropped:
         rows = np.memmap(path, np.uint8, "r+", offset=HEADER, shape=(count, size * size * 3))
-        for start in range(dropped[0], len(kept), CHUNK_IMAGES):
-            part = kept[start : start + CHUNK_IMAGES]
+        step = _at_once([size])
+        for start in range(dropped[0], len(kept), step):
+            part = kept[start : start + step]
             rows[start : start + len(part)] = rows[part]
         rows.flush()
     write_at(path, 0, array_header(len(kept), size))
@@ -187,7 +193,7 @@ def prepare(
 
     def calls() -> Iterator[_Call]:
         nonlocal count
-        for samples in _chunks(checked()):
+        for samples in _chunks(checked(), _at_once(arrays)):
             wanted = {k for k, s in enumerate(samples) if not s.fault and examples.wants(count + k, s.label, s.name)}
             yield _Call(count, samples, wanted)
             count += len(samples)

@@ -1,13 +1,14 @@
 """What is wrong with a study, in words: pydantic's errors as one line each, with key, value, allowed and nearest."""
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
+
+from graft.words import closest, nearest
 
 Location = tuple[str | int, ...]
 
@@ -26,20 +27,6 @@ WANTED = {
     "model_attributes_type": "a mapping of keys to values",
     "finite_number": "a finite number",
 }
-
-
-def closest(word: object, known: Iterable[str]) -> str | None:
-    """The known word that a misspelt one most likely stands for."""
-    return next(iter(difflib.get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=0.6)), None)
-
-
-def nearest(word: object, known: Iterable[str]) -> str:
-    """The end of an error message: the known word that comes closest, or all of them."""
-    known = [str(name) for name in known]
-    close = closest(word, known)
-    if close:
-        return f"; did you mean {close!r}?"
-    return f"; allowed: {', '.join(known)}" if known else "; there are none"
 
 
 def _steps(annotation: Any, key: str | int) -> Iterator[tuple[bool, Any]]:

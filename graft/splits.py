@@ -9,7 +9,7 @@ import pandas as pd
 
 from graft.duplicates import find_leaks
 from graft.errors import UserError
-from graft.problems import nearest
+from graft.words import nearest
 
 SPLITS = ("train", "validation", "test")
 
@@ -70,8 +70,8 @@ def settle_leaks(
     return settled.to_numpy(str), leaks.assign(action=action)
 
 
-def choose_classes(index: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """The rows of the named classes.
+def of_classes(index: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """Which rows (n,) of an index are of the named classes.
 
     Raises:
         UserError: a class is not in the index.
@@ -80,7 +80,7 @@ def choose_classes(index: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     for name in classes:
         if name not in known:
             raise UserError(f"subset.classes: {name!r} is not a class of this data set{nearest(name, known)}")
-    return index[index["class_name"].isin(list(classes))].reset_index(drop=True)
+    return index["class_name"].isin(list(classes)).to_numpy()
 
 
 def thin_out(
@@ -123,9 +123,11 @@ def split_index(
         UserError: the shares do not fit the source, or a class does not exist.
     """
     options = dict(subset or {})
+    split = assign_splits(index, **shares)
     if "classes" in options:
-        index = choose_classes(index, options.pop("classes"))
-    split, leaks = settle_leaks(index, assign_splits(index, **shares), near, leakage)
+        chosen = of_classes(index, options.pop("classes"))
+        index, split = index[chosen].reset_index(drop=True), split[chosen]
+    split, leaks = settle_leaks(index, split, near, leakage)
     split = thin_out(index, split, **options)
     used = split != ""
     return pd.DataFrame({"sample_id": index["sample_id"].array[used], "split": split[used]}, dtype="str"), leaks

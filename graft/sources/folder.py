@@ -122,7 +122,7 @@ def _tell(say: Say, where: object, others: Iterable[str], misnamed: Sequence[str
 
 def _write_rows(raw: Path, rows: Iterable[Row]) -> Path:
     with replacing(raw / SAMPLES) as beside, beside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file)  # whose line ends, "\r\n", have it quote names with either character
         writer.writerow(Row._fields)
         writer.writerows(rows)
     return raw / SAMPLES
@@ -393,12 +393,9 @@ class ImageTable(_Local):
     """A CSV file that lists images in its folder."""
 
     def facts(self) -> dict[str, str]:
-        """Those of the CSV file and of the images that it lists, as far as there are any."""
-        names = [self.path.name]
-        with suppress(UserError):
-            names += [row.name for row in _read_table(self.path)]
+        """Those of the CSV file and of the images that it lists, as far as they exist."""
         facts = {}
-        for name in names:
+        for name in [self.path.name, *(row.name for row in _read_table(self.path))]:
             with suppress(OSError, ValueError):  # ValueError as above
                 facts[name] = _fact((self.root / name).stat())
         return facts

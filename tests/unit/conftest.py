@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
-from PIL import Image
 from ruamel.yaml import YAML
 
 from graft.arrays import Data
 from graft.config import Study
 from graft.errors import UserError
-from graft.images import resize
+from graft.images import decode, resize
 from graft.prepare import sample_id
 from graft.study_file import read_study
 
@@ -121,7 +120,7 @@ def _digits(size: int, count: int) -> Data:
 
     published = load_digits()
     grey = np.round(published.images[:count] * (255 / 16)).astype(np.uint8)
-    images = np.stack([resize(Image.fromarray(image), size) for image in grey])
+    images = np.stack([resize(decode(image), size) for image in grey])
     first, second = count * 6 // 10, count * 8 // 10
     rows = dict(zip(("train", "validation", "test"), np.split(np.arange(count), [first, second]), strict=True))
     ids = np.array([sample_id(f"{k:04}") for k in range(count)])

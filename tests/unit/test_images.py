@@ -281,8 +281,9 @@ def tiff_directory(*entries: tuple[int, int, int, int]) -> bytes:
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-def test_damaged_exif_data_cost_no_image(data: bytes, turned: bool) -> None:
-    found, plain = pixels(encoded(PHOTO, "JPEG", exif=data)), pixels(encoded(PHOTO, "JPEG"))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_damaged_exif_data_cost_no_image(kind: str, data: bytes, turned: bool) -> None:
+    found, plain = pixels(encoded(PHOTO, kind, exif=data)), pixels(encoded(PHOTO, kind))
     np.testing.assert_array_equal(found, np.rot90(plain, -1) if turned else plain)
 
 

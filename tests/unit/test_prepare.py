@@ -5,6 +5,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,13 @@ def test_a_class_with_fewer_images_shows_all_of_them(tmp_path: Path) -> None:
     assert found.examples.tolist() == list(range(20))
 
 
+def test_images_that_a_source_reports_as_faulty_take_no_examples_place(tmp_path: Path) -> None:
+    samples, names = many_classes(2, 12)
+    faults = {row: {"image": None, "fault": "is gone"} for row in range(8)}
+    found, _ = run(changed(samples, faults), tmp_path, classes=names)
+    assert len(found.examples) == 16
+
+
 def test_which_examples_are_drawn_depends_on_their_names_alone(tmp_path: Path, few_to_a_chunk: None) -> None:
     samples, names = many_classes(5, 40)
     order = np.random.default_rng(0).permutation(len(samples))
@@ -343,8 +351,12 @@ def test_how_samples_are_cut_into_chunks_changes_nothing(
 
 def workers(process: psutil.Process | None = None) -> list[psutil.Process]:
     """The processes below ``process``, by default this one, that work for it."""
-    below = (process or psutil.Process()).children(recursive=True)
-    return [child for child in below if any("popen_loky" in word for word in child.cmdline())]
+    found = []
+    for child in (process or psutil.Process()).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            if any("popen_loky" in word for word in child.cmdline()):
+                found.append(child)
+    return found
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -386,6 +398,16 @@ def test_an_error_of_the_source_comes_out_and_ends_the_workers(tmp_path: Path, m
     assert not workers()
 
 
+def test_a_system_that_writes_only_a_part_at_a_time_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(digits(30), tmp_path / "whole")
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, offset: pwrite(file, data[:1000], offset))
+    run(digits(30), tmp_path / "parts")
+    assert files_in(tmp_path / "parts") == files_in(tmp_path / "whole")
+
+
 def test_few_images_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "loky", None)
     found, _ = run(digits(256), tmp_path, processes=8)
@@ -397,7 +419,7 @@ def test_few_images_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_memory_does_not_grow_with_the_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encode: bool, processes: int
 ) -> None:
-    monkeypatch.setattr(graft.prepare, "CHUNK_IMAGES", 32)
+    monkeypatch.setattr(graft.prepare, "CHUNK_BYTES", 2**18)
     count, side = 2000, 64
     bytes_of = PHOTOS[0].tobytes()
 
@@ -418,6 +440,19 @@ def test_memory_does_not_grow_with_the_data(
     assert len(found.index) == count
     assert arrays[side].nbytes == count * side * side * 3 > 24e6
     assert peak < 6e6
+
+
+def test_memory_does_not_grow_with_the_size_of_the_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graft.prepare, "ARRAY_BYTES", 2**20)
+    samples = [Sample("bad", 0, b"no image"), *digits(255)]  # one chunk, were it not for the arrays
+    tracemalloc.start()
+    try:
+        _, arrays = run(samples, tmp_path, [160, 192], hashes=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sum(array.nbytes for array in arrays.values()) > 40e6
+    assert peak < 8e6
 
 
 @pytest.mark.filterwarnings("ignore:A worker stopped:UserWarning")

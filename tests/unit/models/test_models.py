@@ -9,8 +9,8 @@ from sklearn.datasets import load_sample_images
 
 from graft.errors import UserError
 from graft.finetune import build_network
+from graft.images import resize
 from graft.models.efficientnet_lite0 import WEIGHTS_SHA256
-from graft.prepare import resize
 from graft.registry import parts
 from graft.sources.torch_file import read_state
 

@@ -319,6 +319,8 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "tar: a pax size larger than 1 GiB": (tar_pax(size=str(HUGE)), "a file of 1,073,741,825 bytes"),
     "tar: a negative size": (tar_info("x.jpg", size=-512).tobuf(format=tarfile.GNU_FORMAT), "a size is negative"),
     "tar: a negative pax size": (tar_pax(size="-512"), "a file of -512 bytes"),
+    "tar: a pax record beyond its header": (tar_header(tarfile.XHDTYPE, b"99 path=x.jpg\n"), "a pax header is damaged"),
+    "tar: a pax record without a line end": (tar_header(tarfile.XHDTYPE, b"13 path=x.jpg"), "a pax header is damaged"),
     "tar: a pax size in words": (tar_pax(size="large"), "damaged or cut short"),
     "zip: a file larger than 1 GiB": (
         patched(zip_of({"a/x.jpg": PHOTO}), directory_entry(zip_of({"a/x.jpg": PHOTO}), b"a/x.jpg") + 24, "<I", HUGE),

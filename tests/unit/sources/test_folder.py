@@ -136,6 +136,7 @@ LAYOUTS: dict[str, dict[str, tuple[str, str]]] = {
             'a "b"',
             "<script>alert(1)",
             "line\nbreak",
+            "carriage\rreturn",
             "a,b;c",
             "001",
             "NA",
@@ -378,16 +379,16 @@ def as_table(place: Place, text: str | bytes) -> Path:
 def test_a_csv_file_names_path_label_and_split(place: Place) -> None:
     files = files_of(["a/1.png", "b/2.dat", "3, 4.png", "Bär.png", "unlisted.png"])
     as_folder(place.path, files)
-    rows = ["id,split,label,path", '9,test,"two\nwords",a/1.png', '8,,"it""s",./b//2.dat', ""]
-    rows += ['7,valid,two,"3, 4.png"', "6,train, Ä ,Bär.png"]
+    rows = ["path,id,split,label", 'a/1.png,9,test,"two\r\nwords"', './b//2.dat,8,,"it""s"', ""]
+    rows += ['"3, 4.png",7,valid,two', "Bär.png,6,train, Ä "]
     place.path = as_table(place, "\ufeff" + "\n".join(rows))
     assert place.fetch() == [place.raw / "samples.csv"]
     classes, samples = place.read()
-    assert classes == ['it"s', "two", "two\nwords", "Ä"]
+    assert classes == ['it"s', "two", "two\r\nwords", "Ä"]
     assert [(sample.name, classes[sample.label], sample.split) for sample in samples] == [
         ("3, 4.png", "two", "validation"),
         ("Bär.png", "Ä", "train"),
-        ("a/1.png", "two\nwords", "test"),
+        ("a/1.png", "two\r\nwords", "test"),
         ("b/2.dat", 'it"s', ""),
     ]
     assert {sample.name: sample.image for sample in samples} == {n: d for n, d in files.items() if n != "unlisted.png"}
@@ -666,6 +667,17 @@ def test_a_listing_that_is_damaged_counts_as_none(listed: Place) -> None:
     for text in ("", "[]", '{"token": "x"}', "\0"):
         (listed.raw / "state/listing.json").write_text(text)
         assert listed.state() == before
+
+
+def test_a_touched_file_that_cannot_be_read_counts_as_changed(listed: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = listed.state()
+    later(image(listed))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(graft.sources.folder, "sha256", refuse)
+    assert listed.state() not in (before, "")
 
 
 def test_a_listing_that_cannot_be_written_stops_nothing(listed: Place, monkeypatch: pytest.MonkeyPatch) -> None:

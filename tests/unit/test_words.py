@@ -1,6 +1,6 @@
 import pytest
 
-from graft.problems import nearest
+from graft.words import nearest
 
 
 @pytest.mark.parametrize(
