@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from graft.errors import UserError
+from graft.registry import parts
 from graft.study_file import choose_study, read_study
 
 DEFAULT = Path(__file__).resolve().parents[2] / "config.yaml"
@@ -40,6 +41,7 @@ def changed(study: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[st
     return study
 
 
+ARCHITECTURES = ", ".join(parts("graft.models"))
 SMALL, PROBE, TUNED = (("models", name) for name in ("small", "probe", "tuned"))
 SPACE = (*TUNED, "tune", "space")
 MODEL_KEYS = "datasets, architecture, image_size, train, tune, options"
@@ -65,12 +67,12 @@ WRONG = {
     "architecture of the wrong type": (
         (*SMALL, "architecture"),
         ["vgg"],
-        "models.small.architecture: ['vgg'] is not an architecture; allowed: dcnn, efficientnet_lite0, simcnn, toy_resnet",
+        f"models.small.architecture: ['vgg'] is not an architecture; allowed: {ARCHITECTURES}",
     ),
     "model without architecture": (
         (*SMALL, "architecture"),
         GONE,
-        "models.small.architecture: is required; allowed: dcnn, efficientnet_lite0, simcnn, toy_resnet",
+        f"models.small.architecture: is required; allowed: {ARCHITECTURES}",
     ),
     "data set that does not exist": (
         (*SMALL, "datasets"),
