@@ -4,6 +4,7 @@ Reads one study (config.yaml, or the one that --configfile names), and includes 
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ sys.path.insert(0, workflow.basedir)  # where scripts look for graft too
 from graft.config import Run
 from graft.errors import UserError
 from graft.fingerprint import fingerprint
-from graft.sources import open_source
+from graft.sources.base import open_source
 from graft.study_file import choose_study, read_study
 
 try:
@@ -42,6 +43,7 @@ rule all:
 
 
 include: "rules/data.smk"
+include: "rules/weights.smk"
 include: "rules/features.smk"
 include: "rules/tuning.smk"
 include: "rules/training.smk"

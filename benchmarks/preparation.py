@@ -31,8 +31,7 @@ from PIL import Image
 from graft.duplicates import near_hashes
 from graft.files import sha256
 from graft.prepare import Prepared, prepare
-from graft.sources import open_source
-from graft.sources.base import Images, Sample
+from graft.sources.base import Images, Sample, open_source
 
 SIZE, SMALL, BATCH, CHUNK = 64, 32, 128, 500
 _archives: dict[int, zipfile.ZipFile] = {}

@@ -31,9 +31,11 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from graft.problems import describe
 from graft.registry import Part, parts
+from graft.sources.remote import Remote
 from graft.spec import get_path, set_paths
 from graft.words import nearest
 
+LAYER = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -422,6 +424,11 @@ class Model(_OnDatasets):
         return False
 
     @property
+    def weights_file(self) -> Remote | None:
+        """The published file that the network's weights come in, if they come in one."""
+        return None
+
+    @property
     def reads(self) -> tuple[Any, ...]:
         """What decides the arrays that the model trains on."""
         return (self.image_size,)
@@ -477,32 +484,51 @@ class Backbone(Model):
         return (self.image_size, self.frozen, self.frozen and self.frozen_part)
 
     @property
+    def weights_file(self) -> Remote | None:
+        named = parts("graft.models")[self.architecture].facts["weights"].get(self.weights)
+        return named.file if named else None
+
+    @property
     def cut(self) -> str:
         """What names the place where the frozen part ends."""
         return self.freeze if isinstance(self.freeze, str) else str(self.freeze.before)
 
 
-def _freeze(stages: list[str]) -> Any:
-    field: Any = (Literal[tuple(stages)], ...)
+def _freeze(stages: tuple[str, ...] | None) -> Any:
+    """How much is frozen; without ``stages``, the names of layers are known once the network is built."""
+    layer = Annotated[str, Field(pattern=LAYER)]
+    field: Any = (layer if stages is None else Literal[stages], ...)
     before = create_model("freeze before", __base__=Strict, before=field)
     return _word_or(("none", "all"), before, "{before: <stage>}")
 
 
+def _model_class(alike: list[Part]) -> type[Strict]:
+    """What a study may say of these architectures, which differ in nothing that it could."""
+    part, *others = alike
+    fields: dict[str, Any] = {
+        "architecture": (Literal[tuple(one.name for one in alike)], ...),
+        "image_size": (Annotated[int, Field(ge=part.facts.get("smallest", 1), le=1024)], ...),
+        "options": (_options(part), Field(default_factory=dict, validate_default=True)),
+    }
+    if part.facts.get("backbone"):
+        fields["weights"] = (Literal[("none", *part.facts["weights"])], "none")
+        fields["freeze"] = (_freeze(part.facts["stages"]), "none")
+    base = Backbone if part.facts.get("backbone") else Model
+    described = base.__doc__ if others else part.function.__doc__
+    return create_model(part.name, __base__=base, __doc__=described, **fields)
+
+
 def _model_classes() -> dict[str, type[Strict]]:
-    classes: dict[str, type[Strict]] = {}
-    for name, part in parts("graft.models").items():
-        options = _options(part)
-        fields: dict[str, Any] = {
-            "architecture": (Literal[name], ...),
-            "image_size": (Annotated[int, Field(ge=part.facts.get("smallest", 1), le=1024)], ...),
-            "options": (options, Field(default_factory=dict, validate_default=True)),
-        }
-        if part.facts.get("backbone"):
-            fields["weights"] = (Literal[("none", *part.facts["weights"])], "none")
-            fields["freeze"] = (_freeze(part.facts["stages"]), "none")
-        base = Backbone if part.facts.get("backbone") else Model
-        classes[name] = create_model(name, __base__=base, __doc__=part.function.__doc__, **fields)
-    return classes
+    # A class takes pydantic milliseconds at every start, so backbones of one module that are alike share one.
+    groups: dict[tuple[Any, ...], list[Part]] = {}
+    for part in parts("graft.models").values():
+        facts = part.facts
+        alike: tuple[Any, ...] = (part.name,)
+        if facts.get("backbone"):
+            alike = part.module, facts.get("smallest"), facts["stages"], tuple(facts["weights"])
+        groups.setdefault(alike, []).append(part)
+    classes = {part.name: cls for group in groups.values() for cls in [_model_class(group)] for part in group}
+    return dict(sorted(classes.items()))
 
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from graft.errors import UserError
@@ -40,11 +41,12 @@ def build_network(
     weights: str = "none",
     freeze: str | Mapping[str, str] = "none",
     freeze_batch_norm: bool = False,
+    weights_file: str | None = None,
     head: Mapping[str, Any] | None = None,
 ) -> Any:
     """The Keras model that a study describes: uint8 RGB (n, image_size, image_size, 3) to logits (n, classes).
 
-    ``freeze`` is ``none``, ``all`` (the whole backbone) or ``{before: stage}``; ``freeze_batch_norm`` freezes every
+    ``weights_file`` is the file of ``weights`` that come as one. ``freeze`` is ``none``, ``all`` (the whole backbone) or ``{before: stage}``; ``freeze_batch_norm`` freezes every
     BatchNormalization of the backbone besides, which keeps the statistics of its weights when the new images are few. A
     frozen BatchNormalization runs in inference mode. Layers are built in a fixed order, so a seed set before fixes every initial weight.
 
@@ -69,7 +71,7 @@ def build_network(
         raise UserError(f"{architecture} cannot be built for {image_size} px images: {said[0]}") from error
     model = keras.Model(inputs, outputs, name=architecture)
     if backbone is not None and weights != "none":
-        part.facts["weights"][weights](backbone)
+        part.facts["weights"][weights].load(backbone, weights_file and Path(weights_file))
     if backbone is not None and freeze == "all":
         for layer in backbone.layers:
             layer.trainable = False

@@ -12,7 +12,10 @@ from graft.words import closest, nearest
 
 Location = tuple[str | int, ...]
 
-PATTERNS = {"^[0-9a-f]{64}$": "a SHA-256: 64 hexadecimal digits in lower case"}
+PATTERNS = {
+    "^[0-9a-f]{64}$": "a SHA-256: 64 hexadecimal digits in lower case",
+    "^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$": "the name of a layer: letters, digits, '_', '-' and '.'",
+}
 A_NAME = "a name: 1 to 64 letters, digits, '_' or '-', the first a letter or digit"
 
 WANTED = {

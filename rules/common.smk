@@ -69,7 +69,7 @@ def features_of(dataset, model):
     return STORES[dataset] / f"{study.models[model].image_size}px/features/{study.features(model)}"
 
 
-FROZEN = {study.features(name): model for name, model in study.models.items() if model.frozen}
+FROZEN = {study.features(name): name for name, model in study.models.items() if model.frozen}
 COMPUTED = sorted({(data, features_of(data, model)) for data, model in TRAINED if study.models[model].frozen})
 
 
@@ -88,6 +88,19 @@ def model_code(script):
 
 def model_params(wildcards):
     return study.models[wildcards.model].trained
+
+
+def weights_sums(remote):
+    return Path("data/weights") / remote.name / "SHA256SUMS"
+
+
+WEIGHTS = {model.weights_file.name: model.weights_file for model in study.models.values() if model.weights_file}
+
+
+def weights_input(model):
+    """The file of a model's published weights, if they come in one."""
+    remote = study.models[model].weights_file
+    return str(weights_sums(remote)) if remote else []
 
 
 def best_params(wildcards):

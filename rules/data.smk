@@ -4,6 +4,7 @@
 rule downloads:
     input:
         store_files("raw/SHA256SUMS"),
+        [weights_sums(remote) for remote in WEIGHTS.values()],
 
 
 rule datasets:

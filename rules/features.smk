@@ -4,13 +4,14 @@
 rule compute_features:
     input:
         images=STORE / "{size}px/SHA256SUMS",
+        weights=lambda wildcards: weights_input(FROZEN[wildcards.features]),
     output:
         sums=STORE / "{size}px/features/{features}/SHA256SUMS",
         runtime=STORE / "{size}px/features/{features}/runtime.json",
     params:
-        network=lambda wildcards: FROZEN[wildcards.features].frozen_part,
+        network=lambda wildcards: study.models[FROZEN[wildcards.features]].frozen_part,
         compute=study.compute,
-        code=lambda wildcards: fingerprint("compute_features", *FROZEN[wildcards.features].code_modules),
+        code=lambda wildcards: fingerprint("compute_features", *study.models[FROZEN[wildcards.features]].code_modules),
     wildcard_constraints:
         features="|".join(FROZEN) or "(?!)",
     log:

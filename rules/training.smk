@@ -6,6 +6,7 @@ rule train_model:
         arrays=training_arrays,
         index=index_of,
         splits=SPLITS,
+        weights=lambda wildcards: weights_input(wildcards.model),
         tuned=best_params,
     output:
         model=RUN / "model.keras",

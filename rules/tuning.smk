@@ -6,6 +6,7 @@ rule tune_model:
         arrays=training_arrays,
         index=index_of,
         splits=SPLITS,
+        weights=lambda wildcards: weights_input(wildcards.model),
     output:
         best=TUNING / "best.json",
         trials=TUNING / "trials.csv",

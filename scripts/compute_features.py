@@ -7,6 +7,7 @@ from graft.backends import start_backend
 from graft.files import record_sums, write_json
 from graft.jobs import job
 from graft.runtime import Stopwatch
+from graft.weights import with_weights
 
 with job(snakemake) as say:
     stopwatch = Stopwatch()
@@ -15,7 +16,8 @@ with job(snakemake) as say:
     from graft.finetune import build_network
 
     (images,) = open_arrays(snakemake.input.images)
-    prefix, _ = split_network(build_network(classes=2, **snakemake.params.network))  # it ends before the classes
+    network = with_weights(snakemake.params.network, snakemake.input.get("weights"))
+    prefix, _ = split_network(build_network(classes=2, **network))  # it ends before the classes
     sums = Path(snakemake.output.sums)
     record_sums(sums, save_activations(prefix, images, sums.parent))
     write_json(snakemake.output.runtime, stopwatch.report(images=len(images)))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from graft.files import record_sums
 from graft.jobs import job
-from graft.sources import open_source
+from graft.sources.base import open_source
 from graft.sources.download import Downloads, mirrors_from
 
 with job(snakemake) as say:

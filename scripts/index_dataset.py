@@ -10,7 +10,7 @@ from graft.duplicates import near_hashes
 from graft.files import record_sums, replacing, verified_all, write_csv
 from graft.jobs import job
 from graft.prepare import prepare
-from graft.sources import open_source
+from graft.sources.base import open_source
 
 with job(snakemake) as say:
     raw = Path(snakemake.input.raw)

@@ -8,7 +8,7 @@ from graft.errors import UserError
 from graft.files import record_sums, replacing, verified, verified_all
 from graft.jobs import job
 from graft.prepare import prepare
-from graft.sources import open_source
+from graft.sources.base import open_source
 
 with job(snakemake) as say:
     raw, images, sums = (Path(path) for path in (snakemake.input.raw, snakemake.output.images, snakemake.output.sums))

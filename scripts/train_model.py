@@ -11,6 +11,7 @@ from graft.jobs import job
 from graft.predictions import save_predictions
 from graft.runtime import Stopwatch
 from graft.spec import set_paths
+from graft.weights import with_weights
 
 with job(snakemake) as say:
     stopwatch = Stopwatch()
@@ -21,7 +22,7 @@ with job(snakemake) as say:
     data = gather(index, splits, open_arrays(snakemake.input.arrays))
     tuned = snakemake.input.get("tuned")
     best = read_json(verified(tuned)) if tuned else {"params": {}}
-    spec = set_paths(snakemake.params.model, best["params"])
+    spec = with_weights(set_paths(snakemake.params.model, best["params"]), snakemake.input.get("weights"))
     trained = train_run(spec, data, snakemake.params.seed)
     predictions = predict_run(trained.network, data)
 

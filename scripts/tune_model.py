@@ -9,6 +9,7 @@ from graft.backends import start_backend
 from graft.files import record_sums, sha256, verified, write_csv, write_json
 from graft.jobs import job
 from graft.runtime import Stopwatch
+from graft.weights import with_weights
 
 with job(snakemake) as say:
     stopwatch = Stopwatch()
@@ -21,7 +22,8 @@ with job(snakemake) as say:
     read = (snakemake.input.arrays, snakemake.input.index, snakemake.input.splits)
     depends = [snakemake.params.compute, snakemake.params.code, *map(sha256, read)]
     database = best.parent / "state/optuna.db"
-    study = tune_run(database, snakemake.params.model, data, snakemake.params.tune, depends)
+    spec = with_weights(snakemake.params.model, snakemake.input.get("weights"))
+    study = tune_run(database, spec, data, snakemake.params.tune, depends)
     table = trials_table(study)
     write_json(best, best_of(study))
     write_csv(trials, table)

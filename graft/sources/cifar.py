@@ -16,9 +16,9 @@ import numpy as np
 from graft.errors import UserError
 from graft.registry import part
 from graft.sources.archives import read_archive
-from graft.sources.base import Images, Sample, Source
-from graft.sources.download import Downloads, Remote, Sha256
+from graft.sources.base import Fetcher, Images, Sample, Sha256, Source
 from graft.sources.pickles import PLAIN, DataUnpickler, Stateful
+from graft.sources.remote import Remote
 
 T = TypeVar("T")
 
@@ -137,7 +137,7 @@ class Cifar(Source):
         self.archive = archive.with_sha256(sha256)
         self.layout = layout
 
-    def fetch(self, downloads: Downloads) -> list[Path]:
+    def fetch(self, downloads: Fetcher) -> list[Path]:
         """Get the archive."""
         return [downloads.get(self.archive)]
 

@@ -11,8 +11,7 @@ import numpy as np
 from graft.errors import UserError
 from graft.files import replacing, sha256
 from graft.registry import part
-from graft.sources.base import Images, Sample, Source
-from graft.sources.download import Downloads
+from graft.sources.base import Fetcher, Images, Sample, Source
 
 FILE = "digits.csv.gz"
 SHA256 = "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22"
@@ -22,7 +21,7 @@ BRIGHTEST = 16
 class Digits(Source):
     """Test part of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, 1998, UCI repository, CC BY 4.0)."""
 
-    def fetch(self, downloads: Downloads) -> list[Path]:
+    def fetch(self, downloads: Fetcher) -> list[Path]:
         """Copy the file out of the installed scikit-learn.
 
         Raises:

@@ -1,19 +1,19 @@
 """Puts published files into a raw folder: from there, from mirrors or from the network; verified before they are used."""
 
 import glob
+import hashlib
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 from urllib.parse import quote
-
-from pydantic import Field
 
 from graft.errors import UserError
 from graft.files import replacing, sha256
+from graft.sources.remote import Remote
 
 MIRROR = "GRAFT_MIRROR"
 TEMPORARY = ".downloading"
@@ -22,26 +22,6 @@ TIMEOUT = (10, 30)  # seconds to connect, and without a byte
 CHUNK = 2**16  # bytes
 LINE_EVERY = 10  # seconds
 LARGEST = 2**40  # bytes, of a file whose size is not known
-
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-"""What a study may give as the digest of a file."""
-
-
-class Remote(NamedTuple):
-    """A published file: its name, http or https ``addresses`` of the file itself, and what it must be.
-
-    ``sha256`` are the digests that are accepted, the published one first; without any, a file of that name is taken as
-    it is. ``size`` is the published one, in bytes.
-    """
-
-    name: str
-    addresses: tuple[str, ...] = ()
-    sha256: tuple[str, ...] = ()
-    size: int | None = None
-
-    def with_sha256(self, sha256: str | None) -> "Remote":
-        """This file, or if another digest is given, another file of this name, which only mirrors may have."""
-        return self if sha256 is None or sha256 in self.sha256 else Remote(self.name, sha256=(sha256,))
 
 
 class _PlaceError(Exception):
@@ -161,11 +141,18 @@ def _verify(file: Path, remote: Remote) -> None:
     digest = sha256(file)
     if remote.sha256 and digest not in remote.sha256:
         raise _DigestError(f"its sha256 is {digest}, not {' or '.join(remote.sha256)}")
+    if remote.md5:
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "md5").hexdigest()
+        if found != remote.md5:
+            raise _DigestError(f"its MD5 is {found}, not {remote.md5}")
 
 
 def _found_nowhere(remote: Remote, path: Path, tried: list[str]) -> str:
     size = [f"{remote.size:,} bytes"] if remote.size else []
-    facts = ", ".join([*size, *(f"sha256 {digest}" for digest in remote.sha256[:1])])
+    facts = ", ".join(
+        [*size, *(f"sha256 {digest}" for digest in remote.sha256[:1]), *([f"MD5 {remote.md5}"] if remote.md5 else [])]
+    )
     put = f"put it at {path}, or into a folder that the study names under mirror: or the variable {MIRROR} names"
     first = f"{remote.name}{f' ({facts})' if facts else ''}: found nowhere; {put}"
     return "\n  ".join([f"{first}; tried:" if tried else first, *tried])

@@ -20,8 +20,7 @@ from graft.errors import UserError
 from graft.files import replacing
 from graft.registry import part
 from graft.sources.archives import read_archive
-from graft.sources.base import Images, Sample, Source
-from graft.sources.download import Downloads
+from graft.sources.base import Fetcher, Images, Sample, Source
 
 FILE = "elpv.zip"
 LABELS = "labels.csv"
@@ -59,7 +58,7 @@ def _pack(found: dict[str, Traversable], path: Path) -> str:
 class Elpv(Source):
     """The files of the installed package, packed into one."""
 
-    def fetch(self, downloads: Downloads) -> list[Path]:
+    def fetch(self, downloads: Fetcher) -> list[Path]:
         """Pack the files of the installed package.
 
         Raises:

@@ -5,9 +5,9 @@ photographers in the archive's LICENSE.txt.
 """
 
 from graft.registry import part
-from graft.sources.base import Source
-from graft.sources.download import Remote, Sha256
+from graft.sources.base import Sha256, Source
 from graft.sources.folder import ImageArchive
+from graft.sources.remote import Remote
 
 ARCHIVE = Remote(
     "flower_photos.tgz",

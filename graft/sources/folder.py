@@ -24,8 +24,8 @@ from graft.errors import UserError
 from graft.files import read_json, replacing, sha256, write_json
 from graft.registry import part
 from graft.sources.archives import MEMBER_BYTES, is_junk, read_archive
-from graft.sources.base import Images, Sample, Source
-from graft.sources.download import Downloads, Remote, Sha256
+from graft.sources.base import Fetcher, Images, Sample, Sha256, Source
+from graft.sources.remote import Remote
 
 Say = Callable[[str], None]
 
@@ -210,7 +210,7 @@ class _Local(Source):
     def rows(self, say: Say) -> list[Row]:
         """The images."""
 
-    def fetch(self, downloads: Downloads) -> list[Path]:
+    def fetch(self, downloads: Fetcher) -> list[Path]:
         """List the images.
 
         Raises:
@@ -428,7 +428,7 @@ class ImageArchive(Source):
     def __init__(self, remote: Remote, place: Path | None = None) -> None:
         self.remote, self.place = remote, place
 
-    def fetch(self, downloads: Downloads) -> list[Path]:
+    def fetch(self, downloads: Fetcher) -> list[Path]:
         """Get the archive, and list the images in it.
 
         Raises:
@@ -439,7 +439,7 @@ class ImageArchive(Source):
         where = here or archive
         return [archive, _write_rows(downloads.raw, _with_classes(_archive_rows(archive, where, downloads.say), where))]
 
-    def _get(self, downloads: Downloads) -> Path:
+    def _get(self, downloads: Fetcher) -> Path:
         try:
             return downloads.get(self.remote)
         except UserError as error:

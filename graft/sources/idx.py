@@ -17,8 +17,8 @@ import numpy as np
 
 from graft.errors import UserError
 from graft.registry import part
-from graft.sources.base import Images, Sample, Source
-from graft.sources.download import Downloads, Remote, Sha256
+from graft.sources.base import Fetcher, Images, Sample, Sha256, Source
+from graft.sources.remote import Remote
 
 SIDE = 28
 IMAGES_MAGIC = 0x00000803
@@ -126,7 +126,7 @@ class Idx(Source):
         self.remotes = [remote.with_sha256(digests.get(remote.name)) for remote in published]
         self.classes = classes
 
-    def fetch(self, downloads: Downloads) -> list[Path]:
+    def fetch(self, downloads: Fetcher) -> list[Path]:
         """Get the four files."""
         return [downloads.get(remote) for remote in self.remotes]
 

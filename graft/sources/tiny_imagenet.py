@@ -13,8 +13,8 @@ from typing import NamedTuple
 from graft.errors import UserError
 from graft.registry import part
 from graft.sources.archives import read_archive
-from graft.sources.base import Images, Sample, Source
-from graft.sources.download import Downloads, Remote, Sha256
+from graft.sources.base import Fetcher, Images, Sample, Sha256, Source
+from graft.sources.remote import Remote
 
 FOLDER = "tiny-imagenet-200"
 WORDS = f"{FOLDER}/words.txt"
@@ -80,7 +80,7 @@ class TinyImageNet(Source):
     def __init__(self, sha256: str | None) -> None:
         self.archive = ARCHIVE.with_sha256(sha256)
 
-    def fetch(self, downloads: Downloads) -> list[Path]:
+    def fetch(self, downloads: Fetcher) -> list[Path]:
         """Get the archive."""
         return [downloads.get(self.archive)]
 

@@ -215,6 +215,46 @@ def test_what_does_not_fit_a_source_is_named(
     assert complaints(study)[1:] == [line]
 
 
+def backbone(architecture: str, before: str) -> dict[str, Any]:
+    frozen = {"weights": "imagenet", "freeze": {"before": before}}
+    return {"architecture": architecture, "image_size": 96, "train": {"epochs": 1}} | frozen
+
+
+@pytest.mark.parametrize(
+    ("architecture", "before"),
+    [("resnet50", "conv5_block3"), ("resnet101", "conv4_block23"), ("inceptionv3", "mixed9")],
+)
+def test_networks_of_keras_may_be_frozen_before_a_stage(
+    study: dict[str, Any], read: Any, architecture: str, before: str
+) -> None:
+    study["models"]["small"] = backbone(architecture, before)
+    model = read(study).models["small"]
+    assert model.cut == before
+    assert model.weights_file.name.endswith("notop.h5")
+
+
+def test_a_misspelt_stage_of_a_resnet_is_named_before_anything_runs(study: dict[str, Any], complaints: Any) -> None:
+    study["models"]["small"] = backbone("resnet50", "conv5_blok3")
+    (line,) = complaints(study)[1:]
+    assert line.startswith("models.small.freeze.before: 'conv5_blok3' is not allowed; did you mean 'conv5_block")
+
+
+def test_a_layer_name_is_no_path(study: dict[str, Any], complaints: Any) -> None:
+    study["models"]["small"] = backbone("xception", "../up")
+    (line,) = complaints(study)[1:]
+    assert line == "models.small.freeze.before: '../up' is not the name of a layer: letters, digits, '_', '-' and '.'"
+
+
+def test_weights_without_a_published_digest_are_not_offered(study: dict[str, Any], complaints: Any) -> None:
+    study["models"]["small"] = backbone("mobilenetv2", "block_16_expand")
+    assert any("weights: 'imagenet' is not allowed" in line for line in complaints(study))
+
+
+def test_images_smaller_than_a_network_of_keras_takes_are_refused(study: dict[str, Any], complaints: Any) -> None:
+    study["models"]["small"] = backbone("inceptionv3", "mixed9") | {"image_size": 64}
+    assert "models.small.image_size: 64 should be greater than or equal to 75" in complaints(study)
+
+
 def test_a_folder_may_bring_its_own_splits_so_shares_are_checked_later(study: dict[str, Any], read: Any) -> None:
     study["datasets"]["more"] = {"source": {"name": "folder", "path": "photos"}}
     assert read(study).datasets["more"].split.test is None

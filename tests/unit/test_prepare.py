@@ -21,8 +21,7 @@ import graft.prepare
 from graft.errors import UserError
 from graft.images import resize
 from graft.prepare import Prepared, prepare, sample_id
-from graft.sources import open_source
-from graft.sources.base import Images, Sample
+from graft.sources.base import Images, Sample, open_source
 from graft.sources.download import Downloads
 
 PHOTOS = load_sample_images().images  # two, uint8 (427, 640, 3)

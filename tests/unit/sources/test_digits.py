@@ -7,8 +7,7 @@ from sklearn.datasets import load_digits
 
 import graft.sources.digits
 from graft.errors import UserError
-from graft.sources import open_source
-from graft.sources.base import Sample
+from graft.sources.base import Sample, open_source
 from graft.sources.download import Downloads
 
 

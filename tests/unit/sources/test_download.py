@@ -27,7 +27,8 @@ from hypothesis import strategies as st
 import graft
 import graft.sources.download
 from graft.errors import UserError
-from graft.sources.download import Downloads, Remote, mirrors_from
+from graft.sources.download import Downloads, mirrors_from
+from graft.sources.remote import Remote
 
 NAME = "china.jpg"
 CHINA, FLOWER = (files("sklearn.datasets.images").joinpath(name).read_bytes() for name in (NAME, "flower.jpg"))
@@ -529,7 +530,8 @@ def test_a_place_that_cannot_be_written_to_is_named(raw: Path, tmp_path: Path, s
 CHILD = """
 import sys
 from pathlib import Path
-from graft.sources.download import Downloads, Remote
+from graft.sources.download import Downloads
+from graft.sources.remote import Remote
 raw, name, address, sha256 = sys.argv[1:]
 Downloads(Path(raw)).get(Remote(name, (address,), (sha256,)))
 """

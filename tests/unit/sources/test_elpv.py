@@ -11,8 +11,7 @@ from PIL import Image
 
 import graft.sources.elpv
 from graft.errors import UserError
-from graft.sources import open_source
-from graft.sources.base import Sample
+from graft.sources.base import Sample, open_source
 from graft.sources.download import Downloads
 from tests.unit.sources import published
 from tests.unit.sources.published import Labelled

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from graft.errors import UserError
-from graft.sources import open_source
+from graft.sources.base import open_source
 from graft.sources.pickles import MAX_OPCODES, PLAIN, DataUnpickler, Stateful
 from graft.sources.torch_file import parse_state
 from tests.unit.sources.published import CIFAR10_META, python2_pickle, tar_gz

@@ -8,9 +8,9 @@ from PIL import Image
 
 from graft.errors import UserError
 from graft.files import sha256
-from graft.sources import open_source
-from graft.sources.base import Images
-from graft.sources.download import Downloads, Remote
+from graft.sources.base import Images, open_source
+from graft.sources.download import Downloads
+from graft.sources.remote import Remote
 from tests.unit.sources import published
 from tests.unit.sources.published import WORDS, zipped
 
