@@ -7,6 +7,7 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 import graft.schema
+from graft.registry import parts
 from graft.schema import study_schema
 
 DEFAULT = Path(__file__).resolve().parents[2] / "config.yaml"
@@ -101,7 +102,8 @@ def test_each_architecture_is_a_branch_with_its_own_keys() -> None:
     (models,) = schema["properties"]["models"]["patternProperties"].values()
     branches = {ref["$ref"].rpartition("/")[2] for ref in models["anyOf"]}
     assert {"dcnn", "efficientnet_lite0", "simcnn", "toy_resnet"} <= branches
-    for name in branches:
-        assert schema["$defs"][name]["properties"]["architecture"]["const"] == name
+    named = [schema["$defs"][name]["properties"]["architecture"] for name in branches]
+    known = [name for branch in named for name in branch.get("enum", [branch.get("const")])]
+    assert sorted(known) == sorted(parts("graft.models"))
     assert "freeze" in schema["$defs"]["efficientnet_lite0"]["properties"]
     assert "freeze" not in schema["$defs"]["simcnn"]["properties"]
