@@ -107,8 +107,9 @@ def _named(classes: Mapping[str, type[Strict]]) -> Any:
     return Annotated[_choice("name", classes), spell_out, _NameAlone(classes)]
 
 
-def _word_or(words: tuple[str, ...], other: Any, shape: str) -> Any:
-    """One of ``words``, or what is written in another ``shape``."""
+def _word_or(words: tuple[str, ...], shape: str, **others: Any) -> Any:
+    """One of ``words``, or what is written in another ``shape``: the types in ``others``, by ``mapping`` and ``list``."""
+    tagged = tuple(Annotated[other, Tag(tag)] for tag, other in {"word": Literal[words], **others}.items())
 
     def check(value: Any) -> Any:
         if isinstance(value, str) and value not in words:
@@ -116,11 +117,11 @@ def _word_or(words: tuple[str, ...], other: Any, shape: str) -> Any:
             raise PydanticCustomError("graft", "{text}", {"text": text})
         return value
 
-    return Annotated[
-        Annotated[Literal[words], Tag("word")] | Annotated[other, Tag("other")],
-        Discriminator(lambda value: "word" if isinstance(value, str) else "other"),
-        BeforeValidator(check),
-    ]
+    def tag(value: Any) -> str:
+        written = "word" if isinstance(value, str) else "list" if isinstance(value, list) else "mapping"
+        return written if written in {"word", *others} else next(iter(others))
+
+    return Annotated[Union[tagged], Discriminator(tag), BeforeValidator(check)]  # noqa: UP007 (as above)
 
 
 def _named_parts(package: str) -> Any:
@@ -450,6 +451,17 @@ class Head(Strict):
     pooling: Literal["avg", "max", "flatten"] = "avg"
     dense: list[Count] = []
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    activation: Literal["elu", "gelu", "relu", "selu", "silu", "tanh"] | None = None
+
+
+class ReplaceFrom(Strict):
+    """The stage of a backbone that is left out with all that follows, and the ResNet blocks that stand in its place."""
+
+    stage: Annotated[str, Field(pattern=LAYER)]
+    blocks: Count = 3
+    filters: Count = 512
+    stride: Count = 1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
 
 
 class Backbone(Model):
@@ -458,17 +470,20 @@ class Backbone(Model):
     weights: str = "none"
     freeze: Any = "none"
     freeze_batch_norm: bool | None = None
+    replace_from: ReplaceFrom | None = None
+    upsample: Annotated[int, Field(ge=2, le=32)] | None = None
     head: Head = Head()
 
     @model_validator(mode="after")
     def _frozen_is_pretrained(self) -> "Backbone":
-        if self.frozen and self.weights == "none":
+        if self.freeze != "none" and self.weights == "none":
             raise PydanticCustomError("graft", "freeze needs weights: a frozen part with random weights learns nothing")
         return self
 
     @property
     def frozen(self) -> bool:
-        return bool(self.freeze != "none")
+        # Of a list, nobody knows before the network is built whether it starts at the images.
+        return self.freeze != "none" and not isinstance(self.freeze, list)
 
     @cached_property
     def frozen_part(self) -> dict[str, Any]:
@@ -499,7 +514,8 @@ def _freeze(stages: tuple[str, ...] | None) -> Any:
     layer = Annotated[str, Field(pattern=LAYER)]
     field: Any = (layer if stages is None else Literal[stages], ...)
     before = create_model("freeze before", __base__=Strict, before=field)
-    return _word_or(("none", "all"), before, "{before: <stage>}")
+    listed: Any = Annotated[list[field[0]], Field(min_length=1)]
+    return _word_or(("none", "all"), "{before: <stage>} or [<stage>, ...]", mapping=before, list=listed)
 
 
 def _model_class(alike: list[Part]) -> type[Strict]:
@@ -593,7 +609,7 @@ class Ensemble(_OnDatasets):
     """Finished models that are combined, from their saved predictions alone."""
 
     method: _named_parts("graft.ensembles")  # type: ignore[valid-type]
-    members: _word_or(("all",), list[str], "a list of models") = "all"  # type: ignore[valid-type]
+    members: _word_or(("all",), "a list of models", list=list[str]) = "all"  # type: ignore[valid-type]
 
     @field_validator("members")
     @classmethod

@@ -6,30 +6,85 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import UserError
-from graft.registry import parts
+from graft.registry import Part, parts
 
 MODELS = "graft.models"
 
 
-def _head(features: Any, classes: int, pooling: str = "avg", dense: Sequence[int] = (), dropout: float = 0.0) -> Any:
+def _head(
+    features: Any,
+    classes: int,
+    pooling: str = "avg",
+    dense: Sequence[int] = (),
+    dropout: float = 0.0,
+    activation: str = "relu",
+) -> Any:
     from keras import layers
 
     pool = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D, "flatten": layers.Flatten}
     x = pool[pooling](name="head_pooling")(features)
     for k, units in enumerate(dense, 1):
-        x = layers.Dense(units, activation="relu", name=f"head_dense{k}")(x)
+        x = layers.Dense(units, activation=activation, name=f"head_dense{k}")(x)
     if dropout:
         x = layers.Dropout(dropout, name="head_dropout")(x)
     return layers.Dense(classes, name="logits")(x)
 
 
-def _freeze_before(model: Any, stage: str) -> None:
+def _of_stage(model: Any, stage: str, key: str) -> list[int]:
+    """The positions of the layers that are ``stage`` or belong to it."""
     names = [layer.name for layer in model.layers]
-    first = next((k for k, name in enumerate(names) if name == stage or name.startswith(f"{stage}_")), None)
-    if first is None:
-        raise UserError(f"freeze.before: {stage!r} is neither a layer nor a stage; layers: {', '.join(names)}")
-    for layer in model.layers[:first]:
+    found = [k for k, name in enumerate(names) if name == stage or name.startswith(f"{stage}_")]
+    if not found:
+        raise UserError(f"{key}: {stage!r} is neither a layer nor a stage; layers: {', '.join(names)}")
+    return found
+
+
+def _freeze(model: Any, backbone: Any, freeze: str | Mapping[str, str] | Sequence[str]) -> None:
+    if isinstance(freeze, Mapping):
+        frozen = model.layers[: _of_stage(model, freeze["before"], "freeze.before")[0]]
+    elif isinstance(freeze, str):
+        frozen = backbone.layers if freeze == "all" else []
+    else:
+        frozen = [model.layers[k] for stage in freeze for k in _of_stage(model, stage, "freeze")]
+    for layer in frozen:
         layer.trainable = False
+
+
+def _new_stage(features: Any, blocks: int, filters: int, stride: int, momentum: float) -> Any:
+    """Bottleneck blocks of ResNet (He et al., arXiv 1512.03385, section 4.1) with fresh weights."""
+    from keras import layers
+
+    def convolution(x: Any, name: str, count: int, kernel: int = 1, step: int = 1) -> Any:
+        x = layers.Conv2D(count, kernel, step, padding="same", name=f"{name}_conv")(x)
+        return layers.BatchNormalization(momentum=momentum, name=f"{name}_bn")(x)
+
+    x = features
+    for block in range(1, blocks + 1):
+        name, step = f"new_block{block}", stride if block == 1 else 1
+        shortcut = convolution(x, f"{name}_0", 4 * filters, 1, step) if block == 1 else x
+        x = layers.ReLU(name=f"{name}_1_relu")(convolution(x, f"{name}_1", filters, 1, step))
+        x = layers.ReLU(name=f"{name}_2_relu")(convolution(x, f"{name}_2", filters, 3))
+        x = layers.Add(name=f"{name}_add")([shortcut, convolution(x, f"{name}_3", 4 * filters)])
+        x = layers.ReLU(name=f"{name}_out")(x)
+    return x
+
+
+def _cut_before(backbone: Any, stage: str) -> Any:
+    """The backbone without ``stage`` and all that follows."""
+    import keras
+
+    first = backbone.layers[_of_stage(backbone, stage, "replace_from.stage")[0]]
+    return keras.Model(backbone.input, first.input)
+
+
+def _pretrained(part: Part, inputs: Any, seen: Any, options: Mapping[str, Any], weights: str, file: str | None) -> Any:
+    """The backbone that takes ``inputs``, of which its first layers see ``seen``, with its weights."""
+    import keras
+
+    backbone = keras.Model(inputs, part.function(seen, **options))
+    if weights != "none":
+        part.facts["weights"][weights].load(backbone, file and Path(file))
+    return backbone
 
 
 def build_network(
@@ -39,16 +94,22 @@ def build_network(
     *,
     options: Mapping[str, Any] | None = None,
     weights: str = "none",
-    freeze: str | Mapping[str, str] = "none",
+    freeze: str | Mapping[str, str] | Sequence[str] = "none",
     freeze_batch_norm: bool = False,
+    replace_from: Mapping[str, Any] | None = None,
+    upsample: int = 1,
     weights_file: str | None = None,
     head: Mapping[str, Any] | None = None,
 ) -> Any:
     """The Keras model that a study describes: uint8 RGB (n, image_size, image_size, 3) to logits (n, classes).
 
-    ``weights_file`` is the file of ``weights`` that come as one. ``freeze`` is ``none``, ``all`` (the whole backbone) or ``{before: stage}``; ``freeze_batch_norm`` freezes every
-    BatchNormalization of the backbone besides, which keeps the statistics of its weights when the new images are few. A
-    frozen BatchNormalization runs in inference mode. Layers are built in a fixed order, so a seed set before fixes every initial weight.
+    ``weights_file`` is the file of ``weights`` that come as one. ``upsample`` repeats each pixel so many times in either
+    direction before the backbone sees it. ``replace_from`` (``stage``, ``blocks``, ``filters``, ``stride``,
+    ``momentum``) leaves out that stage of the backbone and what follows, and puts ResNet blocks with fresh weights in its
+    place. ``freeze`` is ``none``, ``all`` (the whole backbone, as far as it is kept), ``{before: stage}``, or a list of
+    stages or layers; ``freeze_batch_norm`` freezes every BatchNormalization of the backbone besides, which keeps the
+    statistics of its weights when the new images are few. A frozen BatchNormalization runs in inference mode. Layers are
+    built in a fixed order, so a seed set before fixes every initial weight.
 
     Raises:
         UserError: the image is too small for the architecture, the stage to freeze before is not in it, or its weights
@@ -61,8 +122,13 @@ def build_network(
     backbone = None
     try:
         if part.facts.get("backbone"):
-            features = part.function(inputs, **(options or {}))
-            backbone = keras.Model(inputs, features)
+            seen = keras.layers.UpSampling2D(upsample, name="upsampling")(inputs) if upsample > 1 else inputs
+            backbone = _pretrained(part, inputs, seen, options or {}, weights, weights_file)
+            features = backbone.output
+            if replace_from:
+                described = dict(replace_from)
+                backbone = _cut_before(backbone, described.pop("stage"))
+                features = _new_stage(backbone.output, **described)
             outputs = _head(features, classes, **(head or {}))
         else:
             outputs = part.function(inputs, classes, **(options or {}))
@@ -70,14 +136,9 @@ def build_network(
         said = re.sub(r"\x1b\[\d+m", "", str(error)).splitlines()  # Keras colours its errors
         raise UserError(f"{architecture} cannot be built for {image_size} px images: {said[0]}") from error
     model = keras.Model(inputs, outputs, name=architecture)
-    if backbone is not None and weights != "none":
-        part.facts["weights"][weights].load(backbone, weights_file and Path(weights_file))
-    if backbone is not None and freeze == "all":
-        for layer in backbone.layers:
-            layer.trainable = False
-    elif isinstance(freeze, Mapping):
-        _freeze_before(model, freeze["before"])
-    for layer in model.layers if freeze_batch_norm else ():
+    if backbone is not None:
+        _freeze(model, backbone, freeze)
+    for layer in backbone.layers if backbone is not None and freeze_batch_norm else ():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
     return model

@@ -49,7 +49,9 @@ def train_run(
     keras.utils.set_random_seed(seed)
     described = {key: value for key, value in spec.items() if key not in ("train", "architecture", "image_size")}
     model = build_network(spec["architecture"], spec["image_size"], len(data.classes), **described)
-    network = split_network(model)[1] if spec.get("freeze", "none") != "none" else model
+    # As the study decides: of a list of frozen stages, activations are not stored.
+    cached = spec.get("freeze", "none") != "none" and not isinstance(spec["freeze"], list)
+    network = split_network(model)[1] if cached else model
     batches = _batches(data, "train", train["batch_size"], seed)
     epochs = epochs or train["epochs"]
     compile_network(

@@ -10,6 +10,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from graft.config import Study
 from graft.errors import UserError
+from graft.extends import resolve
 from graft.problems import describe
 
 
@@ -50,6 +51,11 @@ def _parse(path: Path) -> Any:
         raise UserError(f"{path}{where}: not valid YAML: {problem}") from error
 
 
+def _listed(path: str | Path, problems: list[str]) -> str:
+    count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
+    return "\n  ".join([f"{path}: {count} in this study:", *problems])
+
+
 def read_study(path: str | Path) -> Study:
     """The study in a file.
 
@@ -60,10 +66,13 @@ def read_study(path: str | Path) -> Study:
     if not isinstance(plain, dict):
         what = "is empty" if plain is None else f"holds {type(plain).__name__} values, not keys"
         raise UserError(f"{path}: {what}; a study starts with the keys study, datasets and models (see config.yaml)")
+    if isinstance(plain.get("models"), dict):
+        models, problems = resolve(plain["models"])
+        if problems:
+            raise UserError(_listed(path, problems))
+        plain = plain | {"models": models}
     context = {key: plain[key] for key in ("datasets", "models") if isinstance(plain.get(key), dict)}
     try:
         return Study.model_validate(plain, context=context)
     except ValidationError as error:
-        problems = describe(error, Study)
-    count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
-    raise UserError("\n  ".join([f"{path}: {count} in this study:", *problems]))
+        raise UserError(_listed(path, describe(error, Study))) from None

@@ -97,10 +97,14 @@ def weights_sums(remote):
 WEIGHTS = {model.weights_file.name: model.weights_file for model in study.models.values() if model.weights_file}
 
 
-def weights_input(model):
-    """The file of a model's published weights, if they come in one."""
-    remote = study.models[model].weights_file
-    return str(weights_sums(remote)) if remote else []
+def weights_input(model_of):
+    """The input of a rule that is the file of a model's published weights, where any model's come in one."""
+
+    def weights(wildcards):
+        remote = study.models[model_of(wildcards)].weights_file
+        return str(weights_sums(remote)) if remote else []
+
+    return {"weights": weights} if WEIGHTS else {}
 
 
 def best_params(wildcards):

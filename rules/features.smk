@@ -3,8 +3,8 @@
 
 rule compute_features:
     input:
+        **weights_input(lambda wildcards: FROZEN[wildcards.features]),
         images=STORE / "{size}px/SHA256SUMS",
-        weights=lambda wildcards: weights_input(FROZEN[wildcards.features]),
     output:
         sums=STORE / "{size}px/features/{features}/SHA256SUMS",
         runtime=STORE / "{size}px/features/{features}/runtime.json",

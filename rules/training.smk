@@ -3,10 +3,10 @@
 
 rule train_model:
     input:
+        **weights_input(lambda wildcards: wildcards.model),
         arrays=training_arrays,
         index=index_of,
         splits=SPLITS,
-        weights=lambda wildcards: weights_input(wildcards.model),
         tuned=best_params,
     output:
         model=RUN / "model.keras",

@@ -3,10 +3,10 @@
 
 rule tune_model:
     input:
+        **weights_input(lambda wildcards: wildcards.model),
         arrays=training_arrays,
         index=index_of,
         splits=SPLITS,
-        weights=lambda wildcards: weights_input(wildcards.model),
     output:
         best=TUNING / "best.json",
         trials=TUNING / "trials.csv",

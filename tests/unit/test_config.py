@@ -239,6 +239,32 @@ def test_a_misspelt_stage_of_a_resnet_is_named_before_anything_runs(study: dict[
     assert line.startswith("models.small.freeze.before: 'conv5_blok3' is not allowed; did you mean 'conv5_block")
 
 
+def test_a_list_of_frozen_stages_needs_no_stored_activations(study: dict[str, Any], read: Any) -> None:
+    study["models"]["small"] = backbone("resnet50", "conv5") | {"freeze": ["conv2", "conv3_block1"]}
+    assert read(study).models["small"].frozen is False
+    study["models"]["small"]["freeze"] = "all"
+    assert read(study).models["small"].frozen is True
+
+
+@pytest.mark.parametrize("freeze", ["all", {"before": "conv5"}, ["conv2"]])
+def test_whatever_is_frozen_needs_weights(study: dict[str, Any], complaints: Any, freeze: Any) -> None:
+    study["models"]["small"] = backbone("resnet50", "conv5") | {"freeze": freeze, "weights": "none"}
+    assert "freeze needs weights" in complaints(study)[1]
+
+
+def test_an_unknown_stage_in_a_list_is_named(study: dict[str, Any], complaints: Any) -> None:
+    study["models"]["small"] = backbone("resnet50", "conv5") | {"freeze": ["conv2", "conv9"]}
+    assert any("models.small.freeze" in line and "'conv9' is not allowed" in line for line in complaints(study))
+
+
+def test_a_stage_is_replaced_and_pixels_repeated(study: dict[str, Any], read: Any) -> None:
+    change = {"replace_from": {"stage": "conv5", "momentum": 0.8}, "upsample": 7}
+    study["models"]["small"] = backbone("resnet50", "conv5") | {"freeze": "all"} | change
+    trained = read(study).models["small"].trained
+    expected = {"blocks": 3, "filters": 512, "momentum": 0.8, "stage": "conv5", "stride": 1}
+    assert (trained["replace_from"], trained["upsample"]) == (expected, 7)
+
+
 def test_a_layer_name_is_no_path(study: dict[str, Any], complaints: Any) -> None:
     study["models"]["small"] = backbone("xception", "../up")
     (line,) = complaints(study)[1:]

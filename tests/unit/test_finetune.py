@@ -107,3 +107,66 @@ def test_published_weights_replace_all_of_the_backbone(keras: Any) -> None:
         if any((a != b).any() for a, b in zip(layer.get_weights(), other.get_weights(), strict=True))
     ]
     assert differ == ["logits"]
+
+
+# -- a stage replaced, pixels repeated, stages frozen by name --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dense", "parameters"), [([1024, 1024, 1024], 27_790_213), ([1024, 2048, 2048], 31_991_685)])
+def test_a_replaced_last_stage_of_resnet50_has_the_parameters_of_the_report(
+    keras: Any, dense: list[int], parameters: int
+) -> None:
+    replaced = {"stage": "conv5", "blocks": 3, "filters": 512, "stride": 1, "momentum": 0.8}
+    model = build_network("resnet50", 64, 5, replace_from=replaced, head={"dense": dense, "dropout": 0.25})
+    assert model.count_params() == parameters
+    assert model.get_layer("new_block3_out").output.shape[1:3] == (4, 4), "stride 1 keeps the size of conv4"
+    assert model.get_layer("new_block1_0_bn").momentum == 0.8
+
+
+def test_what_is_replaced_loses_its_weights_and_what_stands_before_keeps_them(keras: Any) -> None:
+    replaced = {"stage": "stage6", "blocks": 1, "filters": 8, "stride": 2, "momentum": 0.9}
+    whole = build_network("efficientnet_lite0", 64, 5, weights="imagenet")
+    model = build_network("efficientnet_lite0", 64, 5, weights="imagenet", replace_from=replaced, freeze="all")
+    kept = [layer.name for layer in model.layers if layer.weights and not layer.name.startswith(("new_", "logits"))]
+    assert kept[0] == "stem_conv" and kept[-1].startswith("stage5_block3")
+    for name in kept:
+        pairs = zip(model.get_layer(name).get_weights(), whole.get_layer(name).get_weights(), strict=True)
+        assert all(np.array_equal(one, other) for one, other in pairs)
+        assert not model.get_layer(name).trainable
+    new = [layer for layer in model.layers if layer.name.startswith("new_") and layer.weights]
+    assert len(new) == 8 and all(layer.trainable for layer in new)
+
+
+def test_a_stage_to_replace_that_does_not_exist_is_named(keras: Any) -> None:
+    replaced = {"stage": "stage9", "blocks": 1, "filters": 8, "stride": 1, "momentum": 0.9}
+    with pytest.raises(UserError, match=r"^replace_from\.stage: 'stage9' is neither a layer nor a stage"):
+        build_network("efficientnet_lite0", 64, 5, replace_from=replaced)
+
+
+def test_resnet50_behind_an_upsampling_has_the_parameters_of_the_report(keras: Any) -> None:
+    model = build_network("resnet50", 32, 10, upsample=7, head={"dense": [1024, 512]})
+    assert model.count_params() == 26_215_818
+    assert model.get_layer("conv1_conv").output.shape[1:3] == (112, 112), "half of 7 x 32"
+
+
+def test_upsampling_repeats_pixels(keras: Any, digits: Any) -> None:
+    data = digits(32, 4)
+    small = build_network("efficientnet_lite0", 32, 3, weights="imagenet", upsample=2)
+    large = build_network("efficientnet_lite0", 64, 3, weights="imagenet")
+    large.set_weights(small.get_weights())
+    repeated = data.inputs[0].repeat(2, axis=1).repeat(2, axis=2)
+    np.testing.assert_allclose(small.predict_on_batch(data.inputs[0]), large.predict_on_batch(repeated), atol=1e-5)
+
+
+def test_stages_and_layers_are_frozen_by_name(keras: Any) -> None:
+    model = build_network("efficientnet_lite0", 64, 5, weights="imagenet", freeze=["stem", "stage2_block1", "top_conv"])
+    frozen = {layer.name for layer in model.layers if layer.weights and not layer.trainable}
+    assert {"stem_conv", "stem_bn", "stage2_block1_expand_conv", "top_conv"} <= frozen
+    assert all(name.startswith(("stem_", "stage2_block1_", "top_conv")) for name in frozen)
+
+
+def test_the_heads_activation_is_relu_or_what_is_named(keras: Any) -> None:
+    named = build_network("efficientnet_lite0", 32, 3, head={"dense": [4], "activation": "tanh"})
+    plain = build_network("efficientnet_lite0", 32, 3, head={"dense": [4]})
+    assert named.get_layer("head_dense1").activation is keras.activations.tanh
+    assert plain.get_layer("head_dense1").activation is keras.activations.relu

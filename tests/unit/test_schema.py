@@ -100,7 +100,9 @@ def test_what_a_study_may_not_say_does_not_fit(
 def test_each_architecture_is_a_branch_with_its_own_keys() -> None:
     schema = json.loads(study_schema())
     (models,) = schema["properties"]["models"]["patternProperties"].values()
-    branches = {ref["$ref"].rpartition("/")[2] for ref in models["anyOf"]}
+    *references, extending = models["anyOf"]
+    assert extending["required"] == ["extends"]
+    branches = {ref["$ref"].rpartition("/")[2] for ref in references}
     assert {"dcnn", "efficientnet_lite0", "simcnn", "toy_resnet"} <= branches
     named = [schema["$defs"][name]["properties"]["architecture"] for name in branches]
     known = [name for branch in named for name in branch.get("enum", [branch.get("const")])]

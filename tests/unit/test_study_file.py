@@ -211,7 +211,7 @@ WRONG = {
     "unknown word for freeze": (
         (*PROBE, "freeze"),
         "stage6",
-        "models.probe.freeze: 'stage6' is not allowed; allowed: none, all, or {before: <stage>}",
+        "models.probe.freeze: 'stage6' is not allowed; allowed: none, all, or {before: <stage>} or [<stage>, ...]",
     ),
     "unknown stage": (
         (*PROBE, "freeze"),
@@ -226,7 +226,7 @@ WRONG = {
     "freeze of the wrong type": (
         (*PROBE, "freeze"),
         ["all"],
-        "models.probe.freeze: ['all'] is not a mapping of keys to values",
+        "models.probe.freeze[0]: 'all' is not allowed; allowed: stage1, stage2, stage3, stage4, stage5, stage6, stage7",
     ),
     "head on a network that has none": (
         (*SMALL, "head"),
