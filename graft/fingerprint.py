@@ -13,34 +13,34 @@ def _is_text(node: object) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        for name, value in ast.iter_fields(node):
-            if isinstance(value, list):  # of statements, or of anything else
-                setattr(node, name, [item for item in value if not _is_text(item)])
-    return tree
-
-
-def _canonical(node: object) -> Iterator[str]:
+def _write_canonical(node: object, out: list[str]) -> None:
     # Not ast.dump: its output differs between Python versions, in the empty fields that it prints.
     if isinstance(node, ast.AST):
-        yield f"({type(node).__name__}"
-        for name, value in ast.iter_fields(node):
-            if value not in (None, []):
-                yield f" {name}="
-                yield from _canonical(value)
-        yield ")"
+        out.append(f"({type(node).__name__}")
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, list):  # of statements, or of anything else
+                value = [item for item in value if not _is_text(item)]
+            if value is not None and value != []:
+                out.append(f" {name}=")
+                _write_canonical(value, out)
+        out.append(")")
     elif isinstance(node, list):
         for item in node:
-            yield from _canonical(item)
+            _write_canonical(item, out)
     else:
-        yield repr(node)
+        out.append(repr(node))
+
+
+def _digest(tree: ast.Module) -> str:
+    out: list[str] = []
+    _write_canonical(tree, out)
+    return hashlib.sha256("".join(out).encode()).hexdigest()
 
 
 def source_digest(source: str) -> str:
     """A hash of what a module does: equal for sources that differ in comments, docstrings or layout only."""
-    text = "".join(_canonical(_without_docstrings(ast.parse(source))))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _digest(ast.parse(source))
 
 
 def _module_path(root: Path, module: str) -> Path | None:
@@ -63,8 +63,8 @@ def _imports(root: Path, path: Path, tree: ast.Module) -> Iterator[str]:
 
 @cache
 def _read(root: Path, path: Path) -> tuple[str, frozenset[str]]:
-    source = path.read_text(encoding="utf-8")
-    return source_digest(source), frozenset(_imports(root, path, ast.parse(source)))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return _digest(tree), frozenset(_imports(root, path, tree))
 
 
 def reached_modules(script: str, *modules: str, root: Path = ROOT) -> dict[str, str]:

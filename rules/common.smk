@@ -83,7 +83,8 @@ def training_arrays(wildcards):
 
 def model_code(script):
     """The fingerprint of a script that builds the network of a model."""
-    return lambda wildcards: fingerprint(script, *study.models[wildcards.model].code_modules)
+    codes = {name: fingerprint(script, *model.code_modules) for name, model in study.models.items()}
+    return lambda wildcards: codes[wildcards.model]
 
 
 def model_params(wildcards):
