@@ -11,6 +11,7 @@ from graft.features import save_activations, split_network
 from graft.finetune import build_network
 from graft.metrics import top_k_accuracy
 from graft.registry import Part, parts
+from graft.weights import Weights
 
 TRAIN = {
     "epochs": 2,
@@ -43,7 +44,7 @@ def tiny(inputs: Any, *, dropout: float = 0.0) -> Any:
     return layers.Dropout(dropout, name="second_dropout")(x)
 
 
-def known_weights(model: Any) -> None:
+def known_weights(model: Any, _: Path | None) -> None:
     random = np.random.default_rng(0)
     for layer in model.layers:
         layer.set_weights([random.uniform(0.1, 0.5, weight.shape) for weight in layer.get_weights()])
@@ -52,7 +53,7 @@ def known_weights(model: Any) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def architectures() -> Iterator[None]:
     """Adds the tiny backbone to the architectures that can be named."""
-    part = Part("tiny", __name__, tiny, {"backbone": True, "weights": {"known": known_weights}})
+    part = Part("tiny", __name__, tiny, {"backbone": True, "weights": {"known": Weights(known_weights)}})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(graft.finetune, "parts", lambda package: {**parts(package), "tiny": part})
         yield
