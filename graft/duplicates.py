@@ -71,8 +71,8 @@ def find_leaks(index: pd.DataFrame, split: np.ndarray, near: pd.DataFrame, *, ch
 
     ``index`` has ``sample_id``, ``sha1`` and ``phash``, ``split`` (n,) the split of each of its images, and ``near``
     is as :func:`near_hashes` returns it. With ``chains`` copies of copies count too, however long the chain. Columns:
-    ``sample_id``, ``split``, ``copy`` and ``copy_split`` (the image that is held out more), and ``kind``: ``exact`` or
-    ``near``.
+    ``sample_id``, ``split``, ``copy`` and ``copy_split`` (the image that is held out more), and ``kind``: ``exact``,
+    ``near``, or ``chain`` for a copy of a copy.
     """
     rank = np.array([RANK[name] for name in split], dtype=np.int64)
     none = np.empty((0, 2), dtype=np.int64)
@@ -80,7 +80,9 @@ def find_leaks(index: pd.DataFrame, split: np.ndarray, near: pd.DataFrame, *, ch
     code, hashes = pd.factorize(index["phash"])
     pairs = pd.Index(hashes).get_indexer(near[["phash", "other"]].to_numpy().ravel()).reshape(-1, 2)
     pairs = pairs[(pairs >= 0).all(axis=1)]
-    alike = _best_copy(_chains(pairs, len(hashes))[code], rank, none) if chains else _best_copy(code, rank, pairs)
+    direct = _best_copy(code, rank, pairs)
+    alike = _best_copy(_chains(pairs, len(hashes))[code], rank, none) if chains else direct
+    alike = np.where(rank[direct] == rank[alike], direct, alike)
     is_exact = rank[exact] > rank
     copy = np.where(is_exact, exact, alike)
     leaks = np.flatnonzero(rank[copy] > rank)
@@ -91,7 +93,7 @@ def find_leaks(index: pd.DataFrame, split: np.ndarray, near: pd.DataFrame, *, ch
             "split": split[leaks],
             "copy": ids[copy[leaks]],
             "copy_split": split[copy[leaks]],
-            "kind": np.where(is_exact[leaks], "exact", "near"),
+            "kind": np.select([is_exact[leaks], (copy == direct)[leaks]], ["exact", "near"], "chain"),
         },
         dtype="str",
     )

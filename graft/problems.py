@@ -108,7 +108,8 @@ def _text(error: ErrorDetails, root: type[BaseModel]) -> str:
     if kind == "string_pattern_mismatch":
         return f"{_shown(value)} is not {PATTERNS.get(context['pattern'], A_NAME)}"
     if kind == "too_short":
-        return "is empty; it needs at least one entry"
+        least, count = context["min_length"], context["actual_length"]
+        return f"has {count} of at least {least} entries" if count else f"is empty; it needs at least {least}"
     if kind in WANTED:
         text = f"{_shown(value)} is not {WANTED[kind]}"
         if kind == "string_type" and not isinstance(value, Mapping | list | None):

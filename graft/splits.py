@@ -20,11 +20,18 @@ def _position(seed: int, sha1: str) -> float:
 
 
 def _check_shares(published: set[str], shares: Mapping[str, float | None]) -> None:
-    for name, share in shares.items():
-        if share is None and name not in published:
-            raise UserError(f"the source publishes no {name} split; give split.{name} a share, such as 0.1")
-        if share is not None and name in published:
-            raise UserError(f"the source publishes its {name} split; leave split.{name} out")
+    problems = [
+        f"the source publishes no {name} split; give split.{name} a share, such as 0.1"
+        for name, share in shares.items()
+        if share is None and name not in published
+    ]
+    problems += [
+        f"the source publishes its {name} split; leave split.{name} out"
+        for name, share in shares.items()
+        if share is not None and name in published
+    ]
+    if problems:
+        raise UserError("; ".join(problems))
 
 
 def assign_splits(
@@ -61,8 +68,9 @@ def settle_leaks(
     """
     leaks = find_leaks(index, split, near, chains=leakage == "move")
     published = index["split"].unique()
-    may_move = ~leaks["copy_split"].isin(published) & (leaks["kind"] == "near")
-    keep = np.select([leakage == "report", leakage == "move"], [leaks["kind"] == "near", may_move], False)
+    near_ones = leaks["kind"] != "exact"
+    may_move = ~leaks["copy_split"].isin(published) & near_ones
+    keep = np.select([leakage == "report", leakage == "move"], [near_ones, may_move], False)
     action = np.where(keep, "reported" if leakage == "report" else "moved", "left out")
     settled = pd.Series(split.astype(object), index=index["sample_id"].to_numpy())
     settled[leaks["sample_id"][action == "left out"]] = ""
@@ -117,6 +125,8 @@ def split_index(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The splits of a study: columns ``sample_id`` and ``split`` of every image that it uses, and the table of leaks.
 
+    Leaks are dealt with after classes are chosen and before splits are thinned out; in the table are those between images
+    that the study uses, and those of images that were left out for it.
     ``shares`` are the options of :func:`assign_splits`, ``subset`` those of :func:`thin_out` and ``classes``.
 
     Raises:
@@ -130,7 +140,9 @@ def split_index(
     split, leaks = settle_leaks(index, split, near, leakage)
     split = thin_out(index, split, **options)
     used = split != ""
-    return pd.DataFrame({"sample_id": index["sample_id"].array[used], "split": split[used]}, dtype="str"), leaks
+    splits = pd.DataFrame({"sample_id": index["sample_id"].array[used], "split": split[used]}, dtype="str")
+    both = leaks["sample_id"].isin(splits["sample_id"]) & leaks["copy"].isin(splits["sample_id"])
+    return splits, leaks[both | (leaks["action"] == "left out")].reset_index(drop=True)
 
 
 def _short(name: object) -> str:

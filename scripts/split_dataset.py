@@ -5,7 +5,7 @@ import pandas as pd
 from graft.errors import UserError
 from graft.files import read_csv, record_sums, replacing, verified, write_csv
 from graft.jobs import job
-from graft.splits import split_index, split_warnings
+from graft.splits import SPLITS, split_index, split_warnings
 
 with job(snakemake) as say:
     index, near = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.near))
@@ -18,6 +18,12 @@ with job(snakemake) as say:
             f"{snakemake.input.quarantine} says which and why: mend them, or raise max_bad of the data set"
         )
     splits, leaks = split_index(index, near, shares=division.pop("split"), **division)
+    counted = splits["split"].value_counts()
+    for name in SPLITS:
+        if name not in counted:
+            raise UserError(
+                f"the {name} split holds none of the {len(index)} images; raise its share, or mend the subset"
+            )
     names = index.set_index("sample_id")["source"]
     leaks = leaks.assign(source=leaks["sample_id"].map(names), copy_source=leaks["copy"].map(names))
     with replacing(snakemake.output.splits) as beside:
@@ -27,7 +33,7 @@ with job(snakemake) as say:
     record_sums(snakemake.output.leaks_sums, [snakemake.output.leaks])
     for warning in split_warnings(index, splits):
         say(warning)
-    counted = [f"{count} {name}" for name, count in splits["split"].value_counts().items()]
+    said = [f"{count:,} {name}" for name, count in counted.items()]
     copies = leaks.groupby(["kind", "action"]).size()
-    counted += [f"{count} {kind} copies across splits {action}" for (kind, action), count in copies.items()]
-    say(", ".join(counted))
+    said += [f"{kind} copies across splits, {action}: {count:,}" for (kind, action), count in copies.items()]
+    say(", ".join(said))

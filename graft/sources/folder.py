@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import stat
 from abc import abstractmethod
@@ -445,7 +446,9 @@ class ImageArchive(Source):
         except UserError as error:
             if self.place is None:
                 raise
-            raise UserError(f"{self.place}: no such folder, CSV file or archive; {error}") from error
+            if not re.search(r"\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz)$", self.place.name.lower()):
+                raise UserError(f"{self.place.absolute()}: no such folder, CSV file or archive") from error
+            raise UserError(f"{self.place.absolute()}: no such archive; {error}") from error
 
     def _copy(self, place: Path, raw: Path) -> Path:
         token = self.state(raw)

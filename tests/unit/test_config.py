@@ -281,6 +281,11 @@ def test_images_smaller_than_a_network_of_keras_takes_are_refused(study: dict[st
     assert "models.small.image_size: 64 should be greater than or equal to 75" in complaints(study)
 
 
+def test_a_subset_needs_two_classes(study: dict[str, Any], complaints: Any) -> None:
+    study["datasets"]["more"]["subset"] = {"classes": ["3"]}
+    assert complaints(study)[1:] == ["datasets.more.subset.classes: has 1 of at least 2 entries"]
+
+
 def test_a_folder_may_bring_its_own_splits_so_shares_are_checked_later(study: dict[str, Any], read: Any) -> None:
     study["datasets"]["more"] = {"source": {"name": "folder", "path": "photos"}}
     assert read(study).datasets["more"].split.test is None

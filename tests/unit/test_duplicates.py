@@ -187,8 +187,8 @@ def test_a_copy_of_a_copy_counts_in_chains_only() -> None:
     rows = [("a", A, "train"), ("b", B, "train"), ("c", C, "validation"), ("d", D, "test")]
     assert leaks(*rows) == [("1", "train", "2", "validation", "near"), ("2", "validation", "3", "test", "near")]
     assert leaks(*rows, chains=True) == [
-        ("0", "train", "3", "test", "near"),
-        ("1", "train", "3", "test", "near"),
+        ("0", "train", "3", "test", "chain"),
+        ("1", "train", "3", "test", "chain"),
         ("2", "validation", "3", "test", "near"),
     ]
 

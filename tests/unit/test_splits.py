@@ -224,7 +224,7 @@ def test_a_move_takes_all_copies_along() -> None:
     rows = [("x", A, "", "train"), ("x", A, "", "train"), ("y", B, "", "validation"), ("z", C, "", "test")]
     split, leaks = settle(*rows, leakage="move")
     assert split == ["test"] * 4
-    assert set(leaks.values()) == {("3", "near", "moved")}
+    assert set(leaks.values()) == {("3", "chain", "moved"), ("3", "near", "moved")}
 
 
 @pytest.mark.parametrize("held", ["validation", "test"])
@@ -520,3 +520,21 @@ def test_a_split_without_any_image_names_its_classes() -> None:
     assert warnings_of({"ant": {"train": 1, "validation": 1}, "bee": {"train": 1, "validation": 1}}) == [
         "no image in the test split: ant, bee"
     ]
+
+
+def test_leaks_of_images_that_a_subset_leaves_out_are_not_listed() -> None:
+    index = pd.DataFrame(
+        {
+            "sample_id": [f"id{k}" for k in range(40)],
+            "label": [0] * 40,
+            "class_name": ["ant"] * 40,
+            "split": ["train"] * 20 + ["test"] * 20,
+            "sha1": [f"{k:040x}" for k in range(40)],
+            "phash": [f"{k % 20:016x}" for k in range(40)],  # each training image has the hash of a test image
+        }
+    )
+    near = pd.DataFrame({"phash": [], "other": []}, dtype="str")
+    _, everything = split_index(index, near, shares={"validation": 0.01})
+    splits, few = split_index(index, near, shares={"validation": 0.01}, subset={"per_class": {"train": 3, "test": 3}})
+    assert len(everything) == 20
+    assert len(few) < 4 and set(few["sample_id"]) | set(few["copy"]) <= set(splits["sample_id"])

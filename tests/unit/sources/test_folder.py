@@ -298,13 +298,20 @@ def test_an_empty_folder_is_refused(place: Place) -> None:
         place.fetch()
 
 
+def test_advice_for_archives_is_not_given_for_a_folder_that_is_not_there(place: Place, tmp_path: Path) -> None:
+    place.path = tmp_path / "absent"
+    with pytest.raises(UserError) as error:
+        place.fetch()
+    assert str(error.value) == f"{place.path}: no such folder, CSV file or archive"
+
+
 def test_a_path_where_nothing_is_names_what_was_tried(place: Place, tmp_path: Path) -> None:
     place.mirrors = [str(tmp_path / "mirror"), str(tmp_path)]
     place.path = tmp_path / "absent" / "flowers.zip"
     with pytest.raises(UserError) as error:
         place.fetch()
     first, *tried = str(error.value).split("\n")
-    assert first.startswith(f"{place.path}: no such folder, CSV file or archive; flowers.zip: found nowhere")
+    assert first.startswith(f"{place.path}: no such archive; flowers.zip: found nowhere")
     assert tried == [f"  {tmp_path}/mirror/flowers.zip: no such folder", f"  {tmp_path}/flowers.zip: not there"]
 
 
