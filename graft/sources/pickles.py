@@ -90,7 +90,7 @@ class DataUnpickler(pickle._Unpickler):
             raise pickle.UnpicklingError(f"it names {shown}, which {self.KIND} has no use for") from None
 
     def _do(self, code: bytes) -> None:
-        pickle._Unpickler.dispatch[code[0]](self)  # type: ignore[arg-type]
+        pickle._Unpickler.dispatch[code[0]](self)  # type: ignore[arg-type]  # typeshed knows another self
 
     def _is_stand_in(self, value: Any) -> bool:
         return any(value is stand_in for stand_in in self.NAMES.values())
