@@ -3,7 +3,10 @@ from typing import Any
 
 import pytest
 
-from graft.config import Adam, EarlyStopping, Head, Run, Split, Study, Train
+from graft.config import Run, Study
+from graft.config.data import Split
+from graft.config.models import Head
+from graft.config.train import Adam, EarlyStopping, Train
 
 
 def without(study: dict[str, Any], *path: str) -> dict[str, Any]:

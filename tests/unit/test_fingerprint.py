@@ -174,7 +174,8 @@ def test_a_study_that_says_more_makes_no_result_stale(script: str) -> None:
     """A new key changes graft.config, and with it every result of a script that reached it."""
     reached = reached_modules(script)
     assert "graft.errors" in reached
-    assert not {"graft.config", "graft.study_file", "graft.problems", "graft.fingerprint"} & reached.keys()
+    kept_apart = {"graft.config", "graft.study_file", "graft.problems", "graft.fingerprint"}
+    assert not [module for module in reached if ".".join(module.split(".")[:2]) in kept_apart]
 
 
 @pytest.mark.parametrize("script", ["evaluate_runs", "combine_ensemble", "split_dataset"])

@@ -143,14 +143,17 @@ def test_new_architecture_in_a_file_of_its_own(finished: Project) -> None:
         new.unlink()
 
 
-@pytest.mark.parametrize("where", ["class Train(Strict):", "class Model(_OnDatasets):", "class Study(Strict):"])
-def test_new_optional_key_left_unset(finished: Project, where: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "where"),
+    [("train", "class Train(Strict):"), ("models", "class Model(OnDatasets):"), ("study", "class Study(Strict):")],
+)
+def test_new_optional_key_left_unset(finished: Project, file: str, where: str) -> None:
     key = "    brand_new: int | None = None\n"
 
     def add(text: str) -> str:
         return re.sub(rf'({re.escape(where)}\n    """.*?"""\n)', rf"\1\n{key}", text, flags=re.DOTALL)
 
-    with finished.edited("graft/config.py", add):
+    with finished.edited(f"graft/config/{file}.py", add):
         assert finished.planned() == set()
 
 

@@ -1,0 +1,163 @@
+"""Which networks a study trains: architecture, weights, what is frozen, head, training and tuning."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, create_model, model_validator
+from pydantic_core import PydanticCustomError
+
+from graft.config.base import LAYER, Count, OnDatasets, Strict, choice, options_of, word_or
+from graft.config.space import space_problems
+from graft.config.train import Train
+from graft.config.tune import Tune
+from graft.registry import Part, parts
+from graft.sources.remote import Remote
+
+
+class Model(OnDatasets):
+    """A network, the size of the images that it sees, and how it is trained."""
+
+    architecture: str
+    image_size: int
+    train: Train
+    tune: Tune | None = None
+
+    @model_validator(mode="after")
+    def _space_fits(self) -> "Model":
+        problems = list(space_problems(self))
+        if problems:
+            raise PydanticCustomError("problems", "problems", {"problems": problems})
+        return self
+
+    @property
+    def frozen(self) -> bool:
+        """Whether a part of the network is frozen, and so needs to see each image once."""
+        return False
+
+    @property
+    def weights_file(self) -> Remote | None:
+        """The published file that the network's weights come in, if they come in one."""
+        return None
+
+    @property
+    def reads(self) -> tuple[Any, ...]:
+        """What decides the arrays that the model trains on."""
+        return (self.image_size,)
+
+    @property
+    def code_modules(self) -> tuple[str, ...]:
+        """What a job with this model runs beside the modules that its script imports."""
+        return (parts("graft.models")[self.architecture].module,)
+
+    @cached_property
+    def trained(self) -> dict[str, Any]:
+        """What the network is and how it is trained: all that decides a run beside data and seed."""
+        return self.dump("tune", "datasets")
+
+
+class Head(Strict):
+    """What stands behind a backbone: pooling, dense layers of these widths, dropout, and the logits."""
+
+    pooling: Literal["avg", "max", "flatten"] = "avg"
+    dense: list[Count] = []
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    activation: Literal["elu", "gelu", "relu", "selu", "silu", "tanh"] | None = None
+
+
+class ReplaceFrom(Strict):
+    """The stage of a backbone that is left out with all that follows, and the ResNet blocks that stand in its place."""
+
+    stage: Annotated[str, Field(pattern=LAYER)]
+    blocks: Count = 3
+    filters: Count = 512
+    stride: Count = 1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
+
+
+class Backbone(Model):
+    """A model whose architecture is a backbone: it can start from published weights, and be frozen in part."""
+
+    weights: str = "none"
+    freeze: Any = "none"
+    freeze_batch_norm: bool | None = None
+    replace_from: ReplaceFrom | None = None
+    upsample: Annotated[int, Field(ge=2, le=32)] | None = None
+    head: Head = Head()
+
+    @model_validator(mode="after")
+    def _frozen_is_pretrained(self) -> "Backbone":
+        if self.freeze != "none" and self.weights == "none":
+            raise PydanticCustomError("graft", "freeze needs weights: a frozen part with random weights learns nothing")
+        return self
+
+    @property
+    def frozen(self) -> bool:
+        # Of a list, nobody knows before the network is built whether it starts at the images.
+        return self.freeze != "none" and not isinstance(self.freeze, list)
+
+    @cached_property
+    def frozen_part(self) -> dict[str, Any]:
+        """What decides the activations of the frozen part: models that agree in it share them."""
+        network = dict(self.trained)
+        head = network.pop("head")
+        del network["train"]
+        network.pop("freeze_batch_norm", None)  # in the frozen part it is frozen either way
+        return network | ({"head": {"pooling": head["pooling"]}} if self.freeze == "all" else {})
+
+    @property
+    def reads(self) -> tuple[Any, ...]:
+        return (self.image_size, self.frozen, self.frozen and self.frozen_part)
+
+    @property
+    def weights_file(self) -> Remote | None:
+        named = parts("graft.models")[self.architecture].facts["weights"].get(self.weights)
+        return named.file if named else None
+
+    @property
+    def cut(self) -> str:
+        """What names the place where the frozen part ends."""
+        return self.freeze if isinstance(self.freeze, str) else str(self.freeze.before)
+
+
+def _freeze(stages: tuple[str, ...] | None) -> Any:
+    """How much is frozen; without ``stages``, the names of layers are known once the network is built."""
+    layer = Annotated[str, Field(pattern=LAYER)]
+    field: Any = (layer if stages is None else Literal[stages], ...)
+    before = create_model("freeze before", __base__=Strict, before=field)
+    listed: Any = Annotated[list[field[0]], Field(min_length=1)]
+    return word_or(("none", "all"), "{before: <stage>} or [<stage>, ...]", mapping=before, list=listed)
+
+
+def _model_class(alike: list[Part]) -> type[Strict]:
+    """What a study may say of these architectures, which differ in nothing that it could."""
+    part, *others = alike
+    fields: dict[str, Any] = {
+        "architecture": (Literal[tuple(one.name for one in alike)], ...),
+        "image_size": (Annotated[int, Field(ge=part.facts.get("smallest", 1), le=1024)], ...),
+        "options": (options_of(part), Field(default_factory=dict, validate_default=True)),
+    }
+    if part.facts.get("backbone"):
+        fields["weights"] = (Literal[("none", *part.facts["weights"])], "none")
+        fields["freeze"] = (_freeze(part.facts["stages"]), "none")
+    base = Backbone if part.facts.get("backbone") else Model
+    described = base.__doc__ if others else part.function.__doc__
+    return create_model(part.name, __base__=base, __doc__=described, **fields)
+
+
+def _model_classes() -> dict[str, type[Strict]]:
+    # A class takes pydantic milliseconds at every start, so backbones of one module that are alike share one.
+    groups: dict[tuple[Any, ...], list[Part]] = {}
+    for part in parts("graft.models").values():
+        facts = part.facts
+        alike: tuple[Any, ...] = (part.name,)
+        if facts.get("backbone"):
+            alike = part.module, facts.get("smallest"), facts["stages"], tuple(facts["weights"])
+        groups.setdefault(alike, []).append(part)
+    classes = {part.name: cls for group in groups.values() for cls in [_model_class(group)] for part in group}
+    return dict(sorted(classes.items()))
+
+
+if TYPE_CHECKING:
+    AnyModel = Model
+else:
+    AnyModel = choice("architecture", _model_classes())
