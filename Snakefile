@@ -49,6 +49,7 @@ include: "rules/tuning.smk"
 include: "rules/training.smk"
 include: "rules/ensembles.smk"
 include: "rules/evaluation.smk"
+include: "rules/published.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import UserError
-from graft.registry import Part, parts
+from graft.registry import parts
+from graft.weights import start_from
 
 MODELS = "graft.models"
 
@@ -77,14 +78,10 @@ def _cut_before(backbone: Any, stage: str) -> Any:
     return keras.Model(backbone.input, first.input)
 
 
-def _pretrained(part: Part, inputs: Any, seen: Any, options: Mapping[str, Any], weights: str, file: str | None) -> Any:
-    """The backbone that takes ``inputs``, of which its first layers see ``seen``, with its weights."""
-    import keras
-
-    backbone = keras.Model(inputs, part.function(seen, **options))
-    if weights != "none":
-        part.facts["weights"][weights].load(backbone, file and Path(file))
-    return backbone
+def is_new(layer: Any) -> bool:
+    """Whether a layer stands behind the backbone: the head, and what replaces a stage."""
+    name: str = layer.name
+    return name == "logits" or name.startswith(("head_", "new_"))
 
 
 def build_network(
@@ -93,7 +90,7 @@ def build_network(
     classes: int,
     *,
     options: Mapping[str, Any] | None = None,
-    weights: str = "none",
+    weights: str | Mapping[str, str] = "none",
     freeze: str | Mapping[str, str] | Sequence[str] = "none",
     freeze_batch_norm: bool = False,
     replace_from: Mapping[str, Any] | None = None,
@@ -103,7 +100,9 @@ def build_network(
 ) -> Any:
     """The Keras model that a study describes: uint8 RGB (n, image_size, image_size, 3) to logits (n, classes).
 
-    ``weights_file`` is the file of ``weights`` that come as one. ``upsample`` repeats each pixel so many times in either
+    ``weights_file`` is the file of ``weights`` that come as one. Published ones are those of the whole backbone; from any
+    other file each layer that is kept takes what is saved under its name, and the layers behind the backbone what fits.
+    ``upsample`` repeats each pixel so many times in either
     direction before the backbone sees it. ``replace_from`` (``stage``, ``blocks``, ``filters``, ``stride``,
     ``momentum``) leaves out that stage of the backbone and what follows, and puts ResNet blocks with fresh weights in its
     place. ``freeze`` is ``none``, ``all`` (the whole backbone, as far as it is kept), ``{before: stage}``, or a list of
@@ -123,7 +122,9 @@ def build_network(
     try:
         if part.facts.get("backbone"):
             seen = keras.layers.UpSampling2D(upsample, name="upsampling")(inputs) if upsample > 1 else inputs
-            backbone = _pretrained(part, inputs, seen, options or {}, weights, weights_file)
+            backbone = keras.Model(inputs, part.function(seen, **(options or {})))
+            if isinstance(weights, str) and weights != "none":
+                part.facts["weights"][weights].load(backbone, weights_file and Path(weights_file))
             features = backbone.output
             if replace_from:
                 described = dict(replace_from)
@@ -136,9 +137,28 @@ def build_network(
         said = re.sub(r"\x1b\[\d+m", "", str(error)).splitlines()  # Keras colours its errors
         raise UserError(f"{architecture} cannot be built for {image_size} px images: {said[0]}") from error
     model = keras.Model(inputs, outputs, name=architecture)
+    if isinstance(weights, Mapping):
+        start_from(model, Path(str(weights_file)), is_new)
     if backbone is not None:
         _freeze(model, backbone, freeze)
     for layer in backbone.layers if backbone is not None and freeze_batch_norm else ():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
     return model
+
+
+def rate_factors(model: Any, decay: float) -> dict[str, float]:
+    """What the learning rate of each layer is multiplied by: 1 behind the backbone, and ``decay`` a stage towards the image.
+
+    Layers are of one stage where the trunk has one resolution: that of the largest feature map that still comes from them.
+    Discriminative fine-tuning (Howard and Ruder, arXiv 1801.06146, section 3.1), by stage instead of by layer.
+    """
+    size: dict[str, int] = {}
+    for operation in reversed(model.operations):
+        after = [size.get(node.operation.name, 0) for node in operation._outbound_nodes]
+        shape = operation.output.shape
+        size[operation.name] = max([shape[1] if len(shape) == 4 else 0, *after])
+    kept = {layer.name: size[layer.name] for layer in model.layers if not is_new(layer) and size[layer.name]}
+    stages = sorted(set(kept.values()))
+    depth = {name: 1 + stages.index(side) for name, side in kept.items()}
+    return {layer.name: decay ** depth.get(layer.name, 0) for layer in model.layers}

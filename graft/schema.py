@@ -27,15 +27,24 @@ def _adapt(node: Any) -> None:
 
 def study_schema() -> str:
     """The schema as JSON text, keys sorted, so that equal studies have equal files."""
-    schema = {"$schema": DIALECT, **Study.model_json_schema(), "title": "Graft study"}
-    (models,) = schema["properties"]["models"]["patternProperties"].values()
+    whole = Study.model_json_schema()
+    (models,) = whole["properties"]["models"]["patternProperties"].values()
     # What else such a model needs stands in the one that it extends.
     described = "another model of this study, of which this one says only what differs"
     extending = {"type": "string", "description": described}
     models["oneOf" if "oneOf" in models else "anyOf"].append(
         {"type": "object", "required": ["extends"], "properties": {"extends": extending}}
     )
-    _adapt(schema)
+    _adapt(whole)
+    described = "the path, from this file, of another study, of which this one says only what differs"
+    schema = {
+        "$schema": DIALECT,
+        "title": "Graft study",
+        "$defs": whole.pop("$defs"),
+        "if": {"required": ["extends"]},
+        "then": {"required": ["study"], "properties": {"extends": {"type": "string", "description": described}}},
+        "else": whole,
+    }
     return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

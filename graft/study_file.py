@@ -9,8 +9,9 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from graft.config import Study
+from graft.config.limits import limited
 from graft.errors import UserError
-from graft.extends import resolve
+from graft.extends import KEY, merge, resolve
 from graft.problems import describe
 
 
@@ -51,21 +52,56 @@ def _parse(path: Path) -> Any:
         raise UserError(f"{path}{where}: not valid YAML: {problem}") from error
 
 
+def _mapping(path: Path) -> dict[str, Any]:
+    plain = _parse(path)
+    if not isinstance(plain, dict):
+        what = "is empty" if plain is None else f"holds {type(plain).__name__} values, not keys"
+        raise UserError(f"{path}: {what}; a study starts with the keys study, datasets and models (see config.yaml)")
+    return plain
+
+
+def _whole(path: Path, before: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The keys of a study file, and those of the study that it extends."""
+    plain = _mapping(path)
+    if KEY not in plain:
+        return plain
+    base = plain.pop(KEY)
+    if not isinstance(base, str):
+        raise UserError(f"{path}: {KEY}: {base!r} is not the path of a study file")
+    if "study" not in plain:
+        raise UserError(f"{path}: study: is required; a study that extends another needs a name of its own")
+    seen = (*before, path.resolve())
+    extended = path.parent / base
+    if extended.resolve() in seen:
+        raise UserError(f"{path}: {KEY}: {base} extends this study itself")
+    whole = _whole(extended, seen)
+    if plain["study"] == whole.get("study"):
+        raise UserError(f"{path}: study: {extended} has this name too, and their results would mix; choose another")
+    return merge(whole, plain)
+
+
 def _listed(path: str | Path, problems: list[str]) -> str:
     count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
     return "\n  ".join([f"{path}: {count} in this study:", *problems])
 
 
+def _missing_files(study: Study) -> list[str]:
+    """Files of weights that are not there, of which Snakemake would say less."""
+    named = {name: model.own_weights.file for name, model in study.models.items() if model.own_weights}
+    return [
+        f"models.{name}.weights.file: {file} does not exist; paths start in {Path.cwd()}"
+        for name, file in named.items()
+        if file and not Path(file).is_file()
+    ]
+
+
 def read_study(path: str | Path) -> Study:
-    """The study in a file.
+    """The study in a file, with what it extends, and within its limits.
 
     Raises:
         UserError: the file cannot be read, is not YAML, or says what a study may not; the text lists every problem.
     """
-    plain = _parse(Path(path))
-    if not isinstance(plain, dict):
-        what = "is empty" if plain is None else f"holds {type(plain).__name__} values, not keys"
-        raise UserError(f"{path}: {what}; a study starts with the keys study, datasets and models (see config.yaml)")
+    plain = _whole(Path(path))
     if isinstance(plain.get("models"), dict):
         models, problems = resolve(plain["models"])
         if problems:
@@ -73,6 +109,11 @@ def read_study(path: str | Path) -> Study:
         plain = plain | {"models": models}
     context = {key: plain[key] for key in ("datasets", "models") if isinstance(plain.get(key), dict)}
     try:
-        return Study.model_validate(plain, context=context)
+        study = Study.model_validate(plain, context=context)
+        if study.limits:
+            study = Study.model_validate(limited(study))
     except ValidationError as error:
         raise UserError(_listed(path, describe(error, Study))) from None
+    if problems := _missing_files(study):
+        raise UserError(_listed(path, problems))
+    return study

@@ -15,10 +15,10 @@ log = logging.getLogger(__name__)
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of chosen rows of memory-mapped arrays; with a seed, in an order drawn anew for each epoch.
+    """Batches of chosen rows of memory-mapped arrays; with a seed, in an order drawn anew for each pass.
 
-    The order depends on seed and epoch alone; rows are then read in ascending order within a batch. Without a seed the
-    order is that of ``rows``.
+    The order depends on seed and pass alone; rows are then read in ascending order within a batch. Without a seed the
+    order is that of ``rows``. An epoch is one pass, or so many ``steps``, whatever the number of passes that makes.
     """
 
     def __init__(
@@ -28,29 +28,39 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         rows: np.ndarray,
         batch_size: int,
         seed: int | None = None,
+        steps: int | None = None,
     ) -> None:
         super().__init__()
         self.inputs, self.labels, self.rows = inputs, labels, rows
         self.batch_size, self.seed, self.epoch = batch_size, seed, 0
-        self._order = self._draw()
+        self._of_pass = math.ceil(len(rows) / batch_size)
+        self._steps = steps or self._of_pass
+        self._drawn = (-1, rows)
 
-    def _draw(self) -> np.ndarray:
+    def _order(self, number: int) -> np.ndarray:
         if self.seed is None:
             return self.rows
-        return np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
+        if self._drawn[0] != number:
+            self._drawn = (number, np.random.default_rng([self.seed, number]).permutation(self.rows))
+        return self._drawn[1]
+
+    @property
+    def images(self) -> int:
+        """How many images an epoch has, in the mean over many."""
+        return len(self.rows) * self._steps // self._of_pass
 
     def __len__(self) -> int:
-        return math.ceil(len(self.rows) / self.batch_size)
+        return self._steps
 
     def __getitem__(self, number: int) -> tuple[Any, np.ndarray]:
-        rows = self._order[number * self.batch_size : (number + 1) * self.batch_size]
+        number_of_pass, k = divmod(self.epoch * self._steps + number, self._of_pass)
+        rows = self._order(number_of_pass)[k * self.batch_size : (k + 1) * self.batch_size]
         rows = rows if self.seed is None else np.sort(rows)
         arrays = tuple(np.asarray(array[rows]) for array in self.inputs)
         return arrays if len(arrays) > 1 else arrays[0], self.labels[rows]
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
-        self._order = self._draw()
 
 
 class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]
@@ -80,29 +90,57 @@ class DivergedError(UserError):
         super().__init__(f"training diverged in epoch {epoch} ({shown}); lower train.learning_rate")
 
 
+def _schedule(schedule: Mapping[str, Any], rate: float, steps: int, warmup_steps: int) -> Any:
+    if schedule["name"] == "inverse_time":
+        return keras.optimizers.schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=schedule["decay"])
+    if schedule["name"] == "cosine":
+        start = {"warmup_target": rate, "warmup_steps": warmup_steps} if warmup_steps else {}
+        return keras.optimizers.schedules.CosineDecay(0.0 if warmup_steps else rate, steps - warmup_steps, **start)
+    return rate
+
+
+def _scaled(optimizer: Any, factors: Mapping[str, float]) -> Any:
+    """``optimizer`` with its rate multiplied by the factor of the layer that a variable belongs to."""
+    if keras.backend.backend() == "torch":
+        raise UserError(
+            "train.layer_decay needs backend: tensorflow or jax; on torch Keras updates all variables at once"
+        )
+
+    class Scaled(type(optimizer)):  # type: ignore[misc]
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            path = self._trainable_variables[self._get_variable_index(variable)].path
+            factor = next(factors[name] for name in path.split("/") if name in factors)
+            super().update_step(gradient, variable, learning_rate * factor)
+
+    return Scaled.from_config(optimizer.get_config())
+
+
 def compile_network(
     network: Any,
     steps: int,
     *,
     optimizer: Mapping[str, Any],
     learning_rate: float,
-    schedule: str = "constant",
+    schedule: Mapping[str, Any],
     warmup_steps: int = 0,
+    factors: Mapping[str, float] | None = None,
 ) -> None:
     """Give ``network``, which returns logits, its loss, its metric and its optimizer for ``steps`` steps in all.
 
-    ``optimizer`` is its Keras name under ``name`` and its options; ``schedule`` is ``constant`` or ``cosine``
-    (Loshchilov and Hutter, SGDR, ICLR 2017, equation 5, without restarts), the latter after ``warmup_steps`` in which
-    the rate grows evenly from zero (Goyal et al., arXiv 1706.02677, section 2.2).
+    ``optimizer`` is its Keras name under ``name`` and its options. So is ``schedule``: ``constant``; ``cosine``
+    (Loshchilov and Hutter, SGDR, ICLR 2017, equation 5, without restarts), after ``warmup_steps`` in which the rate grows
+    evenly from zero (Goyal et al., arXiv 1706.02677, section 2.2); or ``inverse_time``, where the rate of step t is
+    ``learning_rate / (1 + decay * t)``, as the ``decay`` of Keras' optimizers before 2.11 had it. ``factors`` multiply the
+    rate by layer (not the weight decay of AdamW).
+
+    Raises:
+        UserError: there are factors, and the backend has no rate for each variable.
     """
-    rate: Any = learning_rate
-    if schedule == "cosine":
-        start = {"warmup_target": learning_rate, "warmup_steps": warmup_steps} if warmup_steps else {}
-        first = 0.0 if warmup_steps else learning_rate
-        rate = keras.optimizers.schedules.CosineDecay(first, steps - warmup_steps, **start)
+    rate = _schedule(schedule, learning_rate, steps, warmup_steps)
     options = {key: value for key, value in optimizer.items() if key != "name"}
+    chosen = keras.optimizers.get({"class_name": optimizer["name"], "config": options | {"learning_rate": rate}})
     network.compile(
-        optimizer=keras.optimizers.get({"class_name": optimizer["name"], "config": options | {"learning_rate": rate}}),
+        optimizer=_scaled(chosen, factors) if factors else chosen,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
@@ -114,17 +152,19 @@ def train_network(
     validation: Batches,
     *,
     epochs: int,
+    first: int = 0,
     early_stopping: Mapping[str, Any] | None = None,
     on_epoch: Callable[[int, Mapping[str, float]], None] | None = None,
 ) -> list[dict[str, float]]:
     """Train a compiled network; returns one row per epoch: loss, accuracy, val_loss, val_accuracy, learning rate.
 
-    ``early_stopping`` (``metric``, ``patience``) watches the validation split and restores the best epoch's weights.
+    The epochs are numbered on from ``first``, that of those that were before. ``early_stopping`` (``metric``,
+    ``patience``) watches the validation split and restores the best epoch's weights.
 
     Raises:
         DivergedError: the loss is not finite.
     """
-    record = _Epochs(epochs, on_epoch)
+    record = _Epochs(first + epochs, on_epoch)
     callbacks: list[Any] = [record]
     if early_stopping:
         callbacks.append(
@@ -133,7 +173,15 @@ def train_network(
             )
         )
     # Keras would shuffle the batches besides, from a global generator that no resumed run could restore.
-    network.fit(train, validation_data=validation, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0)
+    network.fit(
+        train,
+        validation_data=validation,
+        initial_epoch=first,
+        epochs=first + epochs,
+        callbacks=callbacks,
+        shuffle=False,
+        verbose=0,
+    )
     return record.history
 
 

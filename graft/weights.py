@@ -1,5 +1,7 @@
 """Published weights: where a backbone's come from, and how they get into it."""
 
+import logging
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,6 +9,8 @@ from typing import Any, NamedTuple
 from graft.errors import UserError
 from graft.files import verified_all
 from graft.sources.remote import Remote
+
+log = logging.getLogger(__name__)
 
 
 class Weights(NamedTuple):
@@ -16,24 +20,31 @@ class Weights(NamedTuple):
     file: Remote | None = None
 
 
-def with_weights(spec: Mapping[str, Any], sums: str | Path | None) -> dict[str, Any]:
-    """``spec``, a model as a study dumps it, and the file of its weights that ``sums`` lists, if there are any."""
-    return {**spec, "weights_file": str(verified_all(sums)[0])} if sums else dict(spec)
+def with_weights(spec: Mapping[str, Any], source: str | Path | None) -> dict[str, Any]:
+    """``spec``, a model as a study dumps it, and the path of the file that its weights are in, if they are in one.
+
+    ``source`` is a user's own file, or the list of checksums beside a published file or beside the model of a run.
+    """
+    if not source:
+        return dict(spec)
+    if isinstance(spec["weights"], Mapping) and "file" in spec["weights"]:
+        return {**spec, "weights_file": str(source)}
+    return {**spec, "weights_file": str(verified_all(source)[0])}
 
 
 def _shapes(model: Any) -> list[tuple[str, list[tuple[int, ...]]]]:
     return [(layer.name, [tuple(w.shape) for w in layer.weights]) for layer in model.layers if layer.weights]
 
 
-def _shapes_in_file(path: Path) -> list[tuple[str, list[tuple[int, ...]]]]:
-    """Layers with weights in a file of Keras' HDF5 format, in its order, and the shapes of their weights."""
+def _arrays_in_file(path: Path) -> dict[str, list[Any]]:
+    """The weights of each layer that has some in a file of Keras' HDF5 format, in its order."""
     import h5py
 
     with h5py.File(path, "r") as file:
         group = file.get("model_weights", file)
         names = [name.decode() if isinstance(name, bytes) else str(name) for name in group.attrs["layer_names"]]
-        weights = {name: [group[name][key] for key in group[name].attrs["weight_names"]] for name in names}
-        return [(name, [tuple(array.shape) for array in arrays]) for name, arrays in weights.items() if arrays]
+        weights = {name: [group[name][key][()] for key in group[name].attrs["weight_names"]] for name in names}
+        return {name: arrays for name, arrays in weights.items() if arrays}
 
 
 def load_file(model: Any, path: Path | None) -> None:
@@ -44,7 +55,7 @@ def load_file(model: Any, path: Path | None) -> None:
     """
     assert path is not None
     try:
-        theirs = _shapes_in_file(path)
+        theirs = [(name, [array.shape for array in arrays]) for name, arrays in _arrays_in_file(path).items()]
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{path}: not a file of Keras weights in HDF5 ({' '.join(str(error).split())})") from error
     ours = _shapes(model)
@@ -58,3 +69,46 @@ def load_file(model: Any, path: Path | None) -> None:
     if differ:
         raise UserError("\n  ".join([f"{path}: weights of other shapes in {len(differ)} layers:", *differ[:10]]))
     model.load_weights(path)
+
+
+def _saved(path: Path) -> dict[str, list[Any]]:
+    """The weights of each layer by its name, in a ``.keras`` file, or one of Keras' HDF5 format."""
+    import keras
+
+    try:
+        if path.suffix != ".keras":
+            return _arrays_in_file(path)
+        # Nothing in the file runs: safe mode refuses code.
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        said = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path}: not a Keras model (.keras), or weights in the HDF5 format of keras.applications (.h5): {said}"
+        ) from error
+
+
+def start_from(model: Any, path: Path, is_new: Callable[[Any], bool]) -> None:
+    """Set the weights of every layer of ``model`` to those of the layer of this name in a file.
+
+    Layers of which ``is_new`` is true keep their initial weights where the file has none of their shape, which is logged.
+
+    Raises:
+        UserError: the file cannot be read, or lacks another layer or has it in another shape; the text lists them.
+    """
+    saved = _saved(path)
+    problems = []
+    for layer in model.layers:
+        ours = [tuple(weight.shape) for weight in layer.weights]
+        theirs = [array.shape for array in saved.get(layer.name, ())]
+        if ours == theirs:
+            layer.set_weights(saved.get(layer.name, []))
+            continue
+        line = f"{layer.name}: {ours} here, {theirs or 'none'} there"
+        if is_new(layer):
+            log.info("starts anew, for %s has no such weights: %s", path, line)
+        else:
+            problems.append(line)
+    if problems:
+        shown = [*problems[:10], *([f"and {len(problems) - 10} more"] if len(problems) > 10 else [])]
+        raise UserError("\n  ".join([f"{path}: weights of another network; {len(problems)} layers differ:", *shown]))

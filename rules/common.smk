@@ -98,14 +98,22 @@ def weights_sums(remote):
 WEIGHTS = {model.weights_file.name: model.weights_file for model in study.models.values() if model.weights_file}
 
 
-def weights_input(model_of):
-    """The input of a rule that is the file of a model's published weights, where any model's come in one."""
+OWN_WEIGHTS = any(model.own_weights for model in study.models.values())
 
-    def weights(wildcards):
-        remote = study.models[model_of(wildcards)].weights_file
-        return str(weights_sums(remote)) if remote else []
 
-    return {"weights": weights} if WEIGHTS else {}
+def weights_of(run):
+    """The file that lists, or is, the weights that a run starts from."""
+    model, source = study.models[run.model], study.starts_from(run)
+    if source:
+        return str(run_files([source], "SHA256SUMS")[0])
+    if model.weights_file:
+        return str(weights_sums(model.weights_file))
+    return model.own_weights.file if model.own_weights else []
+
+
+def weights_input(run_of):
+    """The input of a rule that is the weights a run starts from, where any run's come in a file."""
+    return {"weights": lambda wildcards: weights_of(run_of(wildcards))} if WEIGHTS or OWN_WEIGHTS else {}
 
 
 def best_params(wildcards):
@@ -119,7 +127,8 @@ def run_files(runs, name):
 
 
 def run_histories(wildcards):
-    return run_files([Run(wildcards.dataset, wildcards.model, seed) for seed in study.seeds], "history.csv")
+    runs = [Run(wildcards.dataset, wildcards.model, seed) for seed in study.seeds_of(wildcards.model)]
+    return run_files(runs, "history.csv")
 
 
 def tuning_files(name):
@@ -135,7 +144,8 @@ def named_predictions(wildcards):
     """The predictions behind one name of a table: of every seed of a model, or of an ensemble."""
     if wildcards.name in study.ensembles:
         return [RESULTS / f"ensembles/{wildcards.dataset}/{wildcards.name}/predictions.npz"]
-    return run_files([Run(wildcards.dataset, wildcards.name, seed) for seed in study.seeds], "predictions.npz")
+    runs = [Run(wildcards.dataset, wildcards.name, seed) for seed in study.seeds_of(wildcards.name)]
+    return run_files(runs, "predictions.npz")
 
 
 def grid_images(wildcards):

@@ -3,7 +3,7 @@
 
 rule compute_features:
     input:
-        **weights_input(lambda wildcards: FROZEN[wildcards.features]),
+        **weights_input(lambda wildcards: Run(wildcards.dataset, FROZEN[wildcards.features], study.seeds[0])),
         images=STORE / "{size}px/SHA256SUMS",
     output:
         sums=STORE / "{size}px/features/{features}/SHA256SUMS",

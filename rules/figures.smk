@@ -35,7 +35,7 @@ rule draw_learning_curves:
     output:
         **figure_files("learning_curves.{dataset}.{model}", model="{model}"),
     params:
-        seeds=study.seeds,
+        seeds=lambda wildcards: study.seeds_of(wildcards.model),
         code=fingerprint("draw_learning_curves"),
     log:
         LOGS / "draw_learning_curves/{dataset}/{model}.log",

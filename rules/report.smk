@@ -9,6 +9,7 @@ rule report:
 rule write_report:
     input:
         tables=[TABLES / f"{name}.csv" for name in ("runs", "models", "ensembles")],
+        published=PUBLISHED,
         figures=[FIGURES / f"{stem}.png" for stem in STEMS],
         captions=[PROJECT / f"rules/captions/{stem.partition('.')[0]}.rst" for stem in STEMS],
         index=store_files("index.parquet"),

@@ -3,7 +3,7 @@
 
 rule train_model:
     input:
-        **weights_input(lambda wildcards: wildcards.model),
+        **weights_input(lambda wildcards: Run(wildcards.dataset, wildcards.model, int(wildcards.seed))),
         arrays=training_arrays,
         index=index_of,
         splits=SPLITS,

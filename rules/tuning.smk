@@ -3,7 +3,7 @@
 
 rule tune_model:
     input:
-        **weights_input(lambda wildcards: wildcards.model),
+        **weights_input(lambda wildcards: Run(wildcards.dataset, wildcards.model, study.seeds_of(wildcards.model)[0])),
         arrays=training_arrays,
         index=index_of,
         splits=SPLITS,

@@ -32,7 +32,7 @@ with job(snakemake) as say:
     with replacing(output["predictions"]) as beside:
         save_predictions(beside, predictions)
     write_csv(output["history"], trained.history)
-    write_json(snakemake.output.runtime, stopwatch.report(**run_facts(trained, data)))
+    write_json(snakemake.output.runtime, stopwatch.report(**run_facts(trained)))
     record_sums(snakemake.output.sums, output.values())
     validation = predictions.splits["validation"]
     accuracy = (validation.log_prob.argmax(axis=1) == validation.label).mean()

@@ -6,13 +6,15 @@ from pathlib import Path
 import pandas as pd
 
 import graft
-from graft.files import read_csv, read_json, record_sums, verified, write_text
+from graft.files import read_csv, read_json, record_sums, verified, verified_all, write_text
 from graft.jobs import job
+from graft.published import read_published
 from graft.report.page import DataEntry, FigureEntry, RuntimeEntry, TuningEntry, render_page
 from graft.spec import to_yaml
 
 with job(snakemake) as say:
     tables = [read_csv(verified(path)) for path in snakemake.input.tables]
+    published = [read_published(path) for sums in snakemake.input.published for path in verified_all(sums)]
     page = Path(snakemake.output.page)
     figures = [
         FigureEntry(
@@ -56,6 +58,7 @@ with job(snakemake) as say:
     ]
     study = {"title": None, "description": None, **snakemake.params.study}
     study["graft"] = graft.__version__
-    write_text(page, render_page(study, *tables, data, figures, tuning, runtimes, to_yaml(snakemake.params.study)))
+    study_text = to_yaml(snakemake.params.study)
+    write_text(page, render_page(study, *tables, data, figures, tuning, runtimes, study_text, *published))
     record_sums(snakemake.output.sums, [page])
     say(f"{page}")

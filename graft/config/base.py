@@ -135,6 +135,14 @@ def each_known(names: list[str], info: ValidationInfo, key: str, noun: str) -> l
     return names
 
 
+def each_differs(seeds: list[int]) -> list[int]:
+    """Check that each run has a seed of its own."""
+    if twice := [seed for seed in seeds if seeds.count(seed) > 1]:
+        text = f"names {twice[0]} more than once; each run has a seed of its own"
+        raise PydanticCustomError("graft", "{text}", {"text": text})
+    return seeds
+
+
 class OnDatasets(Strict):
     datasets: list[str] | None = None
 

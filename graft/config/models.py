@@ -3,10 +3,21 @@
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from graft.config.base import LAYER, Count, OnDatasets, Strict, choice, options_of, word_or
+from graft.config.base import (
+    LAYER,
+    Count,
+    OnDatasets,
+    Seed,
+    Strict,
+    choice,
+    each_differs,
+    each_known,
+    options_of,
+    word_or,
+)
 from graft.config.space import space_problems
 from graft.config.train import Train
 from graft.config.tune import Tune
@@ -14,13 +25,51 @@ from graft.registry import Part, parts
 from graft.sources.remote import Remote
 
 
+class OtherWeights(Strict):
+    """The weights in a file, or those that another model of the study has at the end of its training."""
+
+    file: Annotated[str, Field(min_length=1)] | None = None
+    run: str | None = None
+    dataset: str | None = None
+
+    @field_validator("run", "dataset")
+    @classmethod
+    def _exists(cls, name: str | None, info: ValidationInfo) -> str | None:
+        key, noun = ("models", "model") if info.field_name == "run" else ("datasets", "data set")
+        return name if name is None else each_known([name], info, key, noun)[0]
+
+    @model_validator(mode="after")
+    def _one(self) -> "OtherWeights":
+        if (self.file is None) == (self.run is None) or (self.dataset is not None and self.run is None):
+            raise PydanticCustomError("graft", "needs either file: <path>, or run: <model> (and dataset:, if another)")
+        return self
+
+
 class Model(OnDatasets):
-    """A network, the size of the images that it sees, and how it is trained."""
+    """A network, the size of the images that it sees, the weights that it starts from, and how it is trained."""
 
     architecture: str
     image_size: int
+    weights: Any = "none"
     train: Train
     tune: Tune | None = None
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    why: str | None = None
+
+    @field_validator("seeds")
+    @classmethod
+    def _differ(cls, seeds: list[int] | None) -> list[int] | None:
+        return seeds if seeds is None else each_differs(seeds)
+
+    @model_validator(mode="after")
+    def _head_is_first_of_something(self) -> "Model":
+        if self.train.head_first and self.weights == "none":
+            raise PydanticCustomError(
+                "problems",
+                "problems",
+                {"problems": [(("train", "head_first"), "needs weights: behind random ones no head learns")]},
+            )
+        return self
 
     @model_validator(mode="after")
     def _space_fits(self) -> "Model":
@@ -37,7 +86,14 @@ class Model(OnDatasets):
     @property
     def weights_file(self) -> Remote | None:
         """The published file that the network's weights come in, if they come in one."""
-        return None
+        named = self.weights if isinstance(self.weights, str) else "none"
+        published = parts("graft.models")[self.architecture].facts.get("weights", {}).get(named)
+        return published.file if published else None
+
+    @property
+    def own_weights(self) -> OtherWeights | None:
+        """The file or run that the network's weights come from, if they are not published ones."""
+        return self.weights if isinstance(self.weights, OtherWeights) else None
 
     @property
     def reads(self) -> tuple[Any, ...]:
@@ -52,7 +108,7 @@ class Model(OnDatasets):
     @cached_property
     def trained(self) -> dict[str, Any]:
         """What the network is and how it is trained: all that decides a run beside data and seed."""
-        return self.dump("tune", "datasets")
+        return self.dump("tune", "datasets", "seeds", "why")
 
 
 class Head(Strict):
@@ -77,7 +133,6 @@ class ReplaceFrom(Strict):
 class Backbone(Model):
     """A model whose architecture is a backbone: it can start from published weights, and be frozen in part."""
 
-    weights: str = "none"
     freeze: Any = "none"
     freeze_batch_norm: bool | None = None
     replace_from: ReplaceFrom | None = None
@@ -90,10 +145,20 @@ class Backbone(Model):
             raise PydanticCustomError("graft", "freeze needs weights: a frozen part with random weights learns nothing")
         return self
 
+    @model_validator(mode="after")
+    def _unfrozen_after_the_head(self) -> "Backbone":
+        if self.train.head_first and self.freeze == "all" and self.replace_from is None:
+            raise PydanticCustomError(
+                "graft", "train.head_first needs a part that is trained after the head; freeze: all leaves none"
+            )
+        return self
+
     @property
     def frozen(self) -> bool:
-        # Of a list, nobody knows before the network is built whether it starts at the images.
-        return self.freeze != "none" and not isinstance(self.freeze, list)
+        # Of a list, nobody knows before the network is built whether it starts at the images; and a run's weights differ
+        # from seed to seed.
+        from_run = self.own_weights is not None and self.own_weights.run is not None
+        return self.freeze != "none" and not isinstance(self.freeze, list) and not from_run
 
     @cached_property
     def frozen_part(self) -> dict[str, Any]:
@@ -107,11 +172,6 @@ class Backbone(Model):
     @property
     def reads(self) -> tuple[Any, ...]:
         return (self.image_size, self.frozen, self.frozen and self.frozen_part)
-
-    @property
-    def weights_file(self) -> Remote | None:
-        named = parts("graft.models")[self.architecture].facts["weights"].get(self.weights)
-        return named.file if named else None
 
     @property
     def cut(self) -> str:
@@ -136,8 +196,12 @@ def _model_class(alike: list[Part]) -> type[Strict]:
         "image_size": (Annotated[int, Field(ge=part.facts.get("smallest", 1), le=1024)], ...),
         "options": (options_of(part), Field(default_factory=dict, validate_default=True)),
     }
+    published = tuple(part.facts.get("weights", {}))
+    fields["weights"] = (
+        word_or(("none", *published), "{file: <path>}, or {run: <model>}", mapping=OtherWeights),
+        "none",
+    )
     if part.facts.get("backbone"):
-        fields["weights"] = (Literal[("none", *part.facts["weights"])], "none")
         fields["freeze"] = (_freeze(part.facts["stages"]), "none")
     base = Backbone if part.facts.get("backbone") else Model
     described = base.__doc__ if others else part.function.__doc__

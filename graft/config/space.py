@@ -43,7 +43,9 @@ def _ends(dimension: Choices | IntRange | FloatRange) -> list[Any]:
 def _trial_problems(model: "Model", values: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with a trial that sets these fields."""
     misplaced = "changes what a trial reads; tune fields of train, head or options"
-    if any(path.partition(".")[0] in ("architecture", "datasets", "tune") for path in values):
+    if any(
+        path.partition(".")[0] in ("architecture", "datasets", "seeds", "tune", "weights", "why") for path in values
+    ):
         yield misplaced
         return
     if "train.epochs" in values and model.tune and model.tune.epochs is not None:

@@ -6,10 +6,27 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from graft.config.base import Count, Name, OnDatasets, Seed, Strict, each_known, named_parts, short_hash, word_or
+from graft.config.base import (
+    Count,
+    Name,
+    OnDatasets,
+    Seed,
+    Strict,
+    each_differs,
+    each_known,
+    named_parts,
+    short_hash,
+    word_or,
+)
 from graft.config.data import Dataset
+from graft.config.limits import Limits
 from graft.config.models import AnyModel, Backbone
+from graft.config.reference import Reference
 from graft.registry import parts
+from graft.words import nearest
+
+
+Problems = list[tuple[tuple[str | int, ...], str]]
 
 
 class Ensemble(OnDatasets):
@@ -52,17 +69,17 @@ class Study(Strict):
     models: Annotated[dict[Name, AnyModel], Field(min_length=1)]
     ensembles: dict[Name, Ensemble] = {}
 
+    reference: Reference | None = None
+    limits: Limits | None = None
+
     @field_validator("seeds")
     @classmethod
     def _differ(cls, seeds: list[int]) -> list[int]:
-        if twice := [seed for seed in seeds if seeds.count(seed) > 1]:
-            text = f"names {twice[0]} more than once; each run has a seed of its own"
-            raise PydanticCustomError("graft", "{text}", {"text": text})
-        return seeds
+        return each_differs(seeds)
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Study":
-        problems: list[tuple[tuple[str, ...], str]] = []
+        problems: Problems = []
         for name, ensemble in self.ensembles.items():
             if name in self.models:
                 problems.append((("ensembles", name), "a model has this name too; results need names of their own"))
@@ -73,6 +90,7 @@ class Study(Strict):
                 problems += [(("ensembles", name), f"{member} {text}") for member in members if member not in trained]
                 if not members:
                     problems.append((("ensembles", name), f"no model trains on {dataset!r}"))
+        problems += _weights_problems(self) + _reference_problems(self)
         if problems:
             raise PydanticCustomError("problems", "problems", {"problems": problems})
         return self
@@ -103,8 +121,19 @@ class Study(Strict):
             Run(dataset, name, seed)
             for name, model in self.models.items()
             for dataset in self.datasets_of(model)
-            for seed in self.seeds
+            for seed in self.seeds_of(name)
         )
+
+    def seeds_of(self, model: str) -> list[int]:
+        """The seeds of a model's runs: its own, or the study's."""
+        return self.models[model].seeds or self.seeds
+
+    def starts_from(self, run: Run) -> Run | None:
+        """The run whose weights another one starts from."""
+        weights = self.models[run.model].own_weights
+        if weights is None or weights.run is None:
+            return None
+        return Run(weights.dataset or run.dataset, weights.run, run.seed)
 
     def sizes(self, dataset: str) -> list[int]:
         """The image sizes, in pixels, of the models that train on a data set."""
@@ -114,4 +143,56 @@ class Study(Strict):
         """The runs that an ensemble combines on a data set: every seed of each member."""
         names = self.ensembles[ensemble].members
         chosen = self.models_on(dataset) if names == "all" else names
-        return [Run(dataset, name, seed) for name in chosen for seed in self.seeds]
+        return [Run(dataset, name, seed) for name in chosen for seed in self.seeds_of(name)]
+
+
+def _weights_problems(study: Study) -> Problems:
+    """What is wrong with models that start from the weights of another run."""
+    problems: Problems = []
+    for name, model in study.models.items():
+        weights = model.own_weights
+        if weights is None or weights.run is None:
+            continue
+        place, source = ("models", name, "weights", "run"), study.models[weights.run]
+        chain = [name]
+        while (own := study.models[chain[-1]].own_weights) and own.run and own.run not in chain:
+            chain.append(own.run)
+        if own and own.run:
+            problems.append((place, f"{' starts from '.join([*chain, own.run])}; no run can come before itself"))
+            continue
+        if source.architecture != model.architecture:
+            problems.append(
+                (
+                    place,
+                    f"{weights.run!r} is of architecture {source.architecture}, and this model of {model.architecture}",
+                )
+            )
+        for dataset in [weights.dataset] if weights.dataset else study.datasets_of(model):
+            if dataset not in study.datasets_of(source):
+                text = f"{weights.run!r} does not train on {dataset!r}; name under dataset one on which it does"
+                problems.append((place, text))
+        if lacking := [str(seed) for seed in study.seeds_of(name) if seed not in study.seeds_of(weights.run)]:
+            problems.append((place, f"{weights.run!r} has no run with seed {', '.join(lacking)}, which this model has"))
+    return problems
+
+
+def _reference_problems(study: Study) -> Problems:
+    """What is wrong with published figures; fills in their data set, where there is no choice."""
+    problems: Problems = []
+    figures = []
+    for k, figure in enumerate(study.reference.figures if study.reference else ()):
+        place = ("reference", "figures", k)
+        item = study.models.get(figure.of) or study.ensembles.get(figure.of)
+        if item is None:
+            text = f"{figure.of!r} is no model or ensemble of this study"
+            problems.append(((*place, "of"), text + nearest(figure.of, [*study.models, *study.ensembles])))
+            continue
+        choice = study.datasets_of(item)
+        if figure.dataset is None and len(choice) > 1:
+            problems.append(((*place, "dataset"), f"is required, for {figure.of} is for {', '.join(choice)}"))
+        elif figure.dataset is not None and figure.dataset not in choice:
+            problems.append(((*place, "dataset"), f"{figure.of} is for {', '.join(choice)}, not {figure.dataset!r}"))
+        figures.append(figure.model_copy(update={"dataset": figure.dataset or choice[0]}))
+    if study.reference and not problems:
+        object.__setattr__(study, "reference", study.reference.model_copy(update={"figures": figures}))
+    return problems

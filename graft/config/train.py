@@ -40,6 +40,26 @@ class EarlyStopping(Strict):
     metric: Literal["val_loss", "val_accuracy"] = "val_loss"
 
 
+class Constant(Strict):
+    name: Literal["constant"]
+
+
+class Cosine(Strict):
+    name: Literal["cosine"]
+
+
+class InverseTime(Strict):
+    name: Literal["inverse_time"]
+    decay: Positive
+
+
+class HeadFirst(Strict):
+    """A first phase, in which nothing but the head and what replaces a stage is trained."""
+
+    epochs: Count
+    learning_rate: Positive
+
+
 class Train(Strict):
     """How a model is trained. Optimizers have Keras' names and, where an option is left out, Keras' defaults."""
 
@@ -49,13 +69,18 @@ class Train(Strict):
         default_factory=lambda: Adam(name="adam")
     )
     learning_rate: Positive = 1e-3
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: named({"constant": Constant, "cosine": Cosine, "inverse_time": InverseTime}) = Field(  # type: ignore[valid-type]
+        default_factory=lambda: Constant(name="constant")
+    )
     warmup_epochs: Count | None = None
+    steps_per_epoch: Count | None = None
+    head_first: HeadFirst | None = None
+    layer_decay: Share | None = None
     early_stopping: EarlyStopping | None = None
 
     @model_validator(mode="after")
     def _warms_up_to_something(self) -> "Train":
-        if self.warmup_epochs is not None and self.schedule != "cosine":
+        if self.warmup_epochs is not None and self.schedule.name != "cosine":
             raise PydanticCustomError("graft", "warmup_epochs needs schedule: cosine")
         if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs:
             raise PydanticCustomError("graft", "warmup_epochs must be fewer than epochs")

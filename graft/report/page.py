@@ -4,7 +4,7 @@ import base64
 import math
 import statistics
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,14 @@ ACTIONS = {
     "reported": "kept, and reported here",
 }
 MOST_LEAKS, MOST_NAMES = 20, 10
+METRICS = {"top1": "top-1", "top5": "top-5", "log_loss": "log loss"}
+VERDICTS = {
+    "higher": "ours is higher",
+    "lower": "ours is lower",
+    "no difference seen": "no difference seen",
+    "": text.NOTHING,
+}
+LOSS_DIGITS = 3
 MEASURES = {"val_loss": "validation loss", "val_accuracy": "validation accuracy"}
 
 Record = Mapping[str, Any]
@@ -265,6 +273,61 @@ def _results(
     }
 
 
+# -- published figures ---------------------------------------------------------------------------------------------------
+
+
+def _as_given(value: float, most: int) -> str:
+    """A number that others rounded: no more decimals than they gave, and ``most`` at most."""
+    return f"{value:.{most}f}".rstrip("0").rstrip(".")
+
+
+def _signed(value: float, digits: int) -> str:
+    if math.isnan(value):
+        return text.NOTHING
+    return "+∞" if math.isinf(value) else f"{value:+z.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _beside(row: Record, digits: int) -> dict[str, str]:
+    """A published number beside ours; shares have ``digits`` decimals."""
+    share = row["metric"] != "log_loss"
+    scale, digits, most = (100, digits, 2) if share else (1, LOSS_DIGITS, LOSS_DIGITS)
+
+    def bounds(prefix: str, write: Callable[[float], str]) -> str:
+        ends = row[f"{prefix}low"], row[f"{prefix}high"]
+        return "" if math.isnan(ends[0]) else " to ".join(write(scale * end) for end in ends)
+
+    return {
+        "label": f"{row['split'].capitalize()} {METRICS[row['metric']]}",
+        "unit": "%" if share else "nats",
+        "published": _as_given(scale * row["published"], most),
+        "bounds": bounds("", lambda value: f"{value:.{digits}f}"),
+        "ours": text.mean_sd(row["ours"], row["ours_sd"], digits, scale),
+        "difference": _signed(scale * row["difference"], digits),
+        "difference_bounds": bounds("difference_", lambda value: _signed(value, digits)),
+        "verdict": VERDICTS[row["verdict"]],
+        **{name: _count(row[name]) for name in ("images", "our_images")},
+    }
+
+
+def _count(number: float) -> str:
+    return text.NOTHING if math.isnan(number) else text.grouped(int(number))
+
+
+def _published(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """By data set, the figures of each model or ensemble, every number beside ours."""
+    return [
+        {
+            "dataset": dataset,
+            "figures": [
+                {"name": name, "remark": remark, "rows": [_beside(row, digits) for row in _records(rows)]}
+                for (name, remark), rows in part.groupby(["name", "remark"], sort=False)
+            ],
+        }
+        for dataset, part in table.groupby("dataset", sort=False)
+        for digits in [text.decimals(int(part["our_images"].fillna(0).max()))]
+    ]
+
+
 # -- tuning --------------------------------------------------------------------------------------------------------------
 
 
@@ -363,23 +426,32 @@ def render_page(
     tuning: Sequence[TuningEntry],
     runtimes: Sequence[RuntimeEntry],
     study_text: str,
+    published: pd.DataFrame | None = None,
 ) -> str:
     """The page as HTML: styles and images inside, no scripts, nothing fetched; names are escaped.
 
-    ``study`` has ``study``, ``title`` and ``description`` (or None), ``seeds`` and ``graft`` (its version). ``runs``,
-    ``models`` and ``ensembles`` (which may be empty) are the tables of :mod:`graft.tables`; ``study_text`` is the study
-    as YAML, defaults filled in. The model that stands first has the highest mean top-1 accuracy on the validation split.
+    ``study`` has ``study``, ``title`` and ``description`` (or None), ``graft`` (its version), and it may have ``models``,
+    of which any may say ``why`` its parameters are what they are, and ``reference``, whose ``published`` figures are a
+    table of :func:`graft.published.published_table`. ``runs``, ``models`` and ``ensembles`` (which may be empty) are the
+    tables of :mod:`graft.tables`; ``study_text`` is the study as YAML, defaults filled in. The model that stands first
+    has the highest mean top-1 accuracy on the validation split.
     """
     tables = _records(runs), _records(models), _records(ensembles)
     searches = [_tuning(entry, figures) for entry in tuning]
     shown = {("tuning_history", entry.dataset, entry.model) for entry in tuning}
     further = [f for f in figures if f.kind not in LABELS or (f.kind == "tuning_history" and f[:3] not in shown)]
     datasets = [entry.dataset for entry in data]
+    reference = {"authors": None, "date": None, "remarks": [], **study["reference"]} if "reference" in study else None
+    reasons = {name: model["why"] for name, model in study.get("models", {}).items() if model.get("why")}
     return text.render(
         "page.html.j2",
         study=study,
         title=study.get("title") or study["study"],
         results=[_results(dataset, *tables, runtimes) for dataset in datasets],
+        seeds=sorted(set(runs["seed"])),
+        reasons=reasons,
+        reference=reference,
+        published=[] if published is None else _published(published),
         comparisons={dataset: _pictures(figures, kind="model_comparison", dataset=dataset) for dataset in datasets},
         learning=_pictures(figures, kind="learning_curves"),
         confusion=_pictures(figures, kind="confusion_matrix"),

@@ -100,8 +100,9 @@ def test_a_dump_is_sorted_plain_and_leaves_out_what_is_unset(study: dict[str, An
             "epochs": 3,
             "learning_rate": 0.001,
             "optimizer": {"name": "sgd"},
-            "schedule": "cosine",
+            "schedule": {"name": "cosine"},
         },
+        "weights": "none",
     }
     assert list(dump) == sorted(dump)
     assert list(dump["train"]) == sorted(dump["train"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from graft.errors import UserError
-from graft.finetune import build_network
+from graft.finetune import build_network, rate_factors
 
 LITE0 = ("efficientnet_lite0", 32, 5)
 
@@ -170,3 +170,31 @@ def test_the_heads_activation_is_relu_or_what_is_named(keras: Any) -> None:
     plain = build_network("efficientnet_lite0", 32, 3, head={"dense": [4]})
     assert named.get_layer("head_dense1").activation is keras.activations.tanh
     assert plain.get_layer("head_dense1").activation is keras.activations.relu
+
+
+# -- rates by stage ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("architecture", "expected"),
+    [
+        ("resnet50", {"conv1_conv": 5, "conv2_block1_1_conv": 4, "conv3_block1_1_conv": 3, "conv3_block4_3_conv": 3,
+                      "conv4_block1_0_conv": 2, "conv5_block1_1_conv": 1, "conv5_block3_3_bn": 1, "logits": 0}),
+        ("efficientnet_lite0", {"stem_conv": 5, "stage5_block1_project_conv": 2, "stage7_block1_project_bn": 1,
+                                "top_conv": 1, "head_dense1": 0}),
+        ("efficientnetb0", {"stem_conv": 5, "block3a_se_reduce": 3, "block3b_se_expand": 3, "top_conv": 1}),
+    ],
+)  # fmt: skip
+def test_rates_fall_from_stage_to_stage_towards_the_image(
+    keras: Any, architecture: str, expected: dict[str, int]
+) -> None:
+    """Squeeze-and-excitation has maps of one pixel, and yet belongs to the stage that it weighs."""
+    factors = rate_factors(build_network(architecture, 64, 5, head={"dense": [4]}), 0.5)
+    assert {name: factors[name] for name in expected} == {name: 0.5**depth for name, depth in expected.items()}
+
+
+def test_what_replaces_a_stage_learns_as_fast_as_the_head(keras: Any) -> None:
+    replaced = {"stage": "stage6", "blocks": 1, "filters": 8, "stride": 1, "momentum": 0.9}
+    factors = rate_factors(build_network("efficientnet_lite0", 64, 5, replace_from=replaced), 0.5)
+    assert factors["new_block1_1_conv"] == factors["logits"] == 1.0
+    assert factors["stage5_block3_project_conv"] == 0.5

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from graft.published import published_table
 from graft.report import text
 from graft.report.page import DataEntry, FigureEntry, RuntimeEntry, TuningEntry, render_page
 from graft.tables import over_seeds
@@ -83,7 +84,20 @@ def figure(kind: str, name: str = "steady", caption: str = "A caption.") -> Figu
     )
 
 
-STUDY = {"study": "demo", "title": "A title", "description": "A description.", "seeds": [0, 1], "graft": "0.1.0"}
+STUDY = {"study": "demo", "title": "A title", "description": "A description.", "graft": "0.1.0"}
+HISTORY = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 0.75], "accuracy": [0.3, 0.8]})
+PUBLISHED: list[dict[str, Any]] = [
+    {"of": "steady", "images": 10_000, "test": {"top1": 0.54, "log_loss": 2.1671}, "remark": "Read off figure 3."},
+    {"of": "lucky", "images": 50, "test": {"top1": 0.98}, "train": {"top1": 0.9123}},
+    {"of": "vote", "validation": {"top5": 1.0}},
+]
+REFERENCE: dict[str, Any] = {
+    "title": "A report",
+    "authors": "A. Student",
+    "date": "July 2021",
+    "remarks": ["One run each.", "Validation and test are the same images."],
+    "figures": PUBLISHED,
+}
 
 # The split of every image that the study uses, by class; it leaves out one image of class 0 and all of class 7.
 USED = {0: ["train"] * 5 + ["validation", "test"], 1: ["train", "test"], 3: ["train"], 4: ["test", "test"]}
@@ -113,6 +127,16 @@ def data(dataset: str = "digits", **changed: Any) -> DataEntry:
         "leaks": leaks.assign(source=leaks["sample_id"] + ".png", copy_source=leaks["copy"] + ".png"),
     } | changed
     return DataEntry(dataset, **tables, card=f"../../data/{dataset}-1/card.html", leaks_csv="splits/digits.leaks.csv")
+
+
+def with_reference(dataset: str = "digits", **changed: Any) -> dict[str, Any]:
+    """The arguments of a page whose study has a reference."""
+    figures = [{"dataset": dataset, **figure} for figure in PUBLISHED]
+    histories = {("digits", "lucky"): [HISTORY, HISTORY]}
+    return {
+        "study": STUDY | {"reference": REFERENCE | changed},
+        "published": published_table(figures, run_rows(), ENSEMBLES, histories),
+    }
 
 
 def page(**changed: Any) -> str:
@@ -203,7 +227,7 @@ def test_the_models_table_gives_each_metric_and_what_it_cost() -> None:
 
 def test_one_seed_and_nothing_else_renders_without_spread() -> None:
     bare = {"ensembles": pd.DataFrame(), "figures": [], "tuning": [], "runtimes": []}
-    html = page(study=STUDY | {"title": None, "description": None, "seeds": [0]}, runs=run_rows(seeds=(0,)), **bare)
+    html = page(study=STUDY | {"title": None, "description": None}, runs=run_rows(seeds=(0,)), **bare)
     read = Reader(html)
     assert "nan" not in read.words.lower()
     assert "None" not in read.words
@@ -244,8 +268,10 @@ def test_names_and_texts_are_escaped_wherever_they_stand() -> None:
     rows = run_rows(SCRIPT)
     trials = TRIALS.assign(**{SCRIPT: SCRIPT})
     entry = data()
+    reference = with_reference(title=SCRIPT, authors=SCRIPT, date=SCRIPT, remarks=[SCRIPT])
     html = page(
-        study=STUDY | {"title": SCRIPT, "description": SCRIPT},
+        study=reference["study"] | {"title": SCRIPT, "description": SCRIPT, "models": {SCRIPT: {"why": SCRIPT}}},
+        published=reference["published"].assign(dataset=SCRIPT, name=SCRIPT, remark=SCRIPT),
         data=[data(SCRIPT, index=entry.index.assign(class_name=SCRIPT), leaks=entry.leaks.assign(source=SCRIPT))],
         runs=rows.assign(model=rows["model"] + SCRIPT),
         ensembles=ENSEMBLES.assign(dataset=SCRIPT, ensemble=SCRIPT, method=SCRIPT),
@@ -257,7 +283,7 @@ def test_names_and_texts_are_escaped_wherever_they_stand() -> None:
     read = Reader(html)
     assert not read.of("script")
     assert not [key for _, attributes in read.tags for key in attributes if key.startswith("on")]
-    assert read.words.count(SCRIPT) > 15
+    assert read.words.count(SCRIPT) > 25
 
 
 def test_every_part_of_the_page_can_be_reached_and_read_without_seeing_it() -> None:
@@ -270,6 +296,87 @@ def test_every_part_of_the_page_can_be_reached_and_read_without_seeing_it() -> N
     assert all(header.get("scope") for header in read.of("th"))
     assert [tag for tag, _ in read.tags].count("h1") == 1
     assert ("html", {"lang": "en"}) in read.tags
+
+
+def section(html: str, name: str) -> str:
+    return html.partition(f'<section id="{name}"')[2].partition("</section>")[0]
+
+
+def test_published_figures_stand_beside_ours_with_intervals_and_a_verdict() -> None:
+    rows = [
+        [Reader(cell.replace("<span", " <span")).words for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)]
+        for row in section(page(**with_reference()), "published").partition("<tbody>")[2].split("<tr>")[1:]
+    ]
+    dash = text.NOTHING
+    sd = "90.5 ± 0.7"
+    assert rows == [
+        ["steady Read off figure 3."],
+        [
+            *("Test top-1, %", "54 53.0 to 55.0", sd, "+36.5 +31.5 to +40.0"),
+            *("ours is higher", "10,000", "200"),
+        ],
+        ["Test log loss, nats", "2.167", "0.250 ± 0.000", "\N{MINUS SIGN}1.917", dash, "10,000", "200"],
+        ["lucky"],
+        [
+            *("Test top-1, %", "98 89.5 to 99.6", "99.5 ± 0.7", "+1.5 \N{MINUS SIGN}1.3 to +10.0"),
+            *("no difference seen", "50", "200"),
+        ],
+        ["Train top-1, %", "91.23", "80.0 ± 0.0", "\N{MINUS SIGN}11.2", dash, dash, dash],
+        ["vote"],
+        ["Validation top-5, %", "100", "100.0", "+0.0", dash, dash, "200"],
+    ]
+
+
+def test_the_report_is_named_with_what_to_know_of_it() -> None:
+    html = page(**with_reference())
+    words = Reader(html).words
+    assert "The published figures are those of A report by A. Student, July 2021." in words
+    assert re.findall(r"<li>(.*?)</li>", section(html, "published")) == REFERENCE["remarks"]
+    assert "No difference between models of this study was tested for significance." in words
+    assert 'href="#published"' in html
+
+
+def test_a_report_of_which_only_the_title_is_known_is_named() -> None:
+    values = with_reference()
+    values["study"] = STUDY | {"reference": {"title": "A report", "figures": PUBLISHED}}
+    html = page(**values)
+    assert "The published figures are those of A report." in Reader(html).words
+    assert "<li>" not in section(html, "published")
+
+
+def test_without_a_reference_there_is_no_word_of_published_figures() -> None:
+    words = Reader(page()).words
+    assert "ublished" not in words
+    assert "No difference on this page was tested for significance." in words
+
+
+def test_each_data_set_has_its_published_figures() -> None:
+    values = with_reference()
+    other = values["published"].assign(dataset="other")
+    html = section(page(**values | {"published": pd.concat([values["published"], other])}), "published")
+    assert re.findall(r"<h3>(.*?)</h3>", html)[:2] == ["digits", "other"]
+    assert html.count("Read off figure 3.") == 2
+
+
+def test_infinite_losses_of_ours_are_written_as_such() -> None:
+    values = with_reference()
+    bounds = dict.fromkeys(("low", "high", "difference_low", "difference_high"), float("nan"))
+    infinite = values["published"].assign(metric="log_loss", ours=float("inf"), difference=float("inf"), **bounds)
+    html = section(page(**values | {"published": infinite}), "published")
+    assert html.count("<td>∞</td>") == html.count("<td>+∞</td>") == len(infinite)
+
+
+def test_models_say_why_their_parameters_are_what_they_are() -> None:
+    models = {"steady": {"why": "As published."}, "lucky": {"train": {}}}
+    html = page(study=STUDY | {"models": models})
+    assert re.findall(r"<li>(.*?)</li>", section(html, "models")) == ["<b>steady</b>: As published."]
+    assert "Why these parameters" not in page()
+
+
+def test_seeds_are_those_of_the_runs() -> None:
+    html = page(runs=pd.concat([run_rows(), run_rows("other", (0, 7))]))
+    assert "<dt>Seeds</dt><dd>3</dd>" in html
+    assert "seeds 0, 1 and 7, Graft" in Reader(html).words
 
 
 def test_each_class_has_its_images_by_split() -> None:

@@ -18,7 +18,7 @@ TRAIN = {
     "batch_size": 16,
     "optimizer": {"name": "adam"},
     "learning_rate": 1e-2,
-    "schedule": "cosine",
+    "schedule": {"name": "cosine"},
 }
 SCRATCH = {"architecture": "tiny", "image_size": 8, "options": {"dropout": 0.2}, "train": TRAIN}
 FROZEN = SCRATCH | {"weights": "known", "freeze": {"before": "second"}, "head": {"dense": [8]}}
@@ -149,13 +149,101 @@ def test_warm_up_is_by_epochs_and_leaves_one_of_fewer(runs: Any, data: Data) -> 
 
 
 def test_facts_of_a_run(runs: Any, data: Data, scratch: Any) -> None:
-    facts = runs.run_facts(scratch, data)
+    facts = runs.run_facts(scratch)
     assert facts["epochs"] == 2
     convolutions, normalisations, logits = 9 * 4 * (3 + 4) + 2 * 4, 2 * 4 * 4, 4 * 10 + 10
     total = convolutions + normalisations + logits
     assert facts["parameters"] == {"total": total, "trainable": total - normalisations // 2}
     assert facts["backend"] == "tensorflow"
     assert facts["images_per_second"] > 0
+
+
+def test_what_is_saved_of_a_run_is_the_network_without_its_optimizer(keras: Any, scratch: Any, tmp_path: Path) -> None:
+    assert not scratch.model.compiled
+    scratch.model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert not loaded.compiled
+
+
+def test_an_epoch_may_be_so_many_steps(runs: Any, data: Data) -> None:
+    run = runs.train_run(SCRATCH | {"train": TRAIN | {"steps_per_epoch": 1}}, data, 0)
+    assert run.images == 2 * len(data.rows["train"]) // 3, "36 images are three batches of 16"
+    assert bits(run) != bits(runs.train_run(SCRATCH, data, 0))
+
+
+# -- the head first, stages at rates of their own, weights of another run -------------------------------------------------
+
+WARM = SCRATCH | {"weights": "known", "options": {}}
+
+
+def with_train(spec: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return spec | {"train": spec["train"] | changes}
+
+
+def test_first_the_head_is_trained_and_nothing_else(keras: Any, runs: Any, data: Data) -> None:
+    spec = with_train(WARM, epochs=1, learning_rate=1e-30, head_first={"epochs": 2, "learning_rate": 1e-2})
+    seen: list[int] = []
+    run = runs.train_run(spec, data, 0, on_epoch=lambda epoch, logs: seen.append(epoch))
+    keras.utils.set_random_seed(0)
+    before = network(spec)
+    assert [row["epoch"] for row in run.history] == seen == [1, 2, 3]
+    assert [row["learning_rate"] for row in run.history[:2]] == pytest.approx([1e-2, 1e-2])
+    moved = changed_layers(run.model, before)
+    assert "logits" in moved and not {"first_conv", "second_conv"} & moved
+    for name in ("first_bn", "second_bn"):  # their statistics move in the second phase alone
+        gamma = [model.get_layer(name).get_weights()[0] for model in (run.model, before)]
+        assert np.array_equal(*gamma)
+    assert all(layer.trainable for layer in run.model.layers)
+
+
+def test_after_the_head_everything_is_trained(keras: Any, runs: Any, data: Data) -> None:
+    spec = with_train(WARM, head_first={"epochs": 1, "learning_rate": 1e-2})
+    run = runs.train_run(spec, data, 0)
+    keras.utils.set_random_seed(0)
+    assert changed_layers(run.model, network(spec)) == {"first_conv", "first_bn", "second_conv", "second_bn", "logits"}
+
+
+def test_what_is_frozen_stays_frozen_after_the_head(keras: Any, runs: Any, data: Data, tmp_path: Path) -> None:
+    spec = with_train(FROZEN, head_first={"epochs": 1, "learning_rate": 1e-2})
+    run = runs.train_run(spec, activations(spec, data, tmp_path), 0)
+    keras.utils.set_random_seed(0)
+    assert changed_layers(run.model, network(spec)) == {"second_conv", "second_bn", "head_dense1", "logits"}
+    assert not run.model.get_layer("first_conv").trainable
+
+
+def test_orders_differ_from_epoch_to_epoch_across_phases(
+    runs: Any, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    order = runs.Batches._order
+
+    def spy(self: Any, number: int) -> Any:
+        passes.append(number)
+        return order(self, number)
+
+    monkeypatch.setattr(runs.Batches, "_order", spy)
+    runs.train_run(with_train(WARM, epochs=2, head_first={"epochs": 2, "learning_rate": 1e-2}), data, 0)
+    assert {0, 1, 2, 3} <= set(passes)
+
+
+def test_layer_decay_slows_what_is_far_from_the_head(keras: Any, runs: Any, data: Data) -> None:
+    slow = with_train(WARM, epochs=1, optimizer={"name": "sgd"}, layer_decay=1e-9)
+    run = runs.train_run(slow, data, 0)
+    keras.utils.set_random_seed(0)
+    before = network(slow)
+    for name in ("first_conv", "second_conv"):
+        pair = [model.get_layer(name).get_weights()[0] for model in (run.model, before)]
+        np.testing.assert_allclose(*pair, atol=1e-7)
+    assert "logits" in changed_layers(run.model, before)
+
+
+def test_a_run_starts_from_the_weights_of_another(
+    keras: Any, runs: Any, data: Data, scratch: Any, tmp_path: Path
+) -> None:
+    scratch.model.save(tmp_path / "model.keras")
+    spec = with_train(SCRATCH, learning_rate=1e-30) | {"weights": {"run": "scratch"}, "freeze": "all"}
+    run = runs.train_run(spec | {"weights_file": str(tmp_path / "model.keras")}, data, 1)
+    assert changed_layers(run.model, scratch.model) == set()
 
 
 # -- fine-tuned on cached activations ------------------------------------------------------------------------------------
@@ -214,7 +302,7 @@ def test_a_saved_model_needs_nothing_beside_it(
 
 
 def test_facts_of_a_frozen_run_count_what_trains(runs: Any, cached: Data, tuned: Any) -> None:
-    parameters = runs.run_facts(tuned, cached)["parameters"]
+    parameters = runs.run_facts(tuned)["parameters"]
     assert parameters["total"] == 3_413_024 + 12_810
     assert parameters["trainable"] == sum(int(np.prod(weight.shape)) for weight in tuned.network.trainable_weights)
     assert 0 < parameters["trainable"] < parameters["total"]

@@ -57,6 +57,12 @@ def test_a_study_with_every_kind_of_section_fits(validator: Draft202012Validator
     validator.validate(study)
 
 
+def test_a_study_that_extends_another_says_only_what_differs(validator: Draft202012Validator) -> None:
+    validator.validate({"study": "own", "extends": "config.yaml", "models": {"dcnn": {"train": {"epochs": 1}}}})
+    assert not validator.is_valid({"extends": "config.yaml"})
+    assert not validator.is_valid({"study": "own", "models": {"dcnn": {"train": {"epochs": 1}}}})
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", {"name": "sgd", "momentum": 0.9}])
 def test_an_optimizer_may_be_its_name_or_a_mapping(
     validator: Draft202012Validator, study: dict[str, Any], optimizer: Any
@@ -99,7 +105,7 @@ def test_what_a_study_may_not_say_does_not_fit(
 
 def test_each_architecture_is_a_branch_with_its_own_keys() -> None:
     schema = json.loads(study_schema())
-    (models,) = schema["properties"]["models"]["patternProperties"].values()
+    (models,) = schema["else"]["properties"]["models"]["patternProperties"].values()
     *references, extending = models["anyOf"]
     assert extending["required"] == ["extends"]
     branches = {ref["$ref"].rpartition("/")[2] for ref in references}

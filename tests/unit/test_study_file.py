@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from graft.config import Run
 from graft.errors import UserError
 from graft.registry import parts
 from graft.study_file import choose_study, read_study
@@ -44,7 +45,11 @@ def changed(study: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[st
 ARCHITECTURES = ", ".join(parts("graft.models"))
 SMALL, PROBE, TUNED = (("models", name) for name in ("small", "probe", "tuned"))
 SPACE = (*TUNED, "tune", "space")
-MODEL_KEYS = "datasets, architecture, image_size, train, tune, options"
+MODEL_KEYS = "datasets, architecture, image_size, weights, train, tune, seeds, why, options"
+TRAIN_KEYS = (
+    "epochs, batch_size, optimizer, learning_rate, schedule, warmup_epochs, steps_per_epoch, head_first, layer_decay, "
+    "early_stopping"
+)
 
 WRONG = {
     "unknown key": (("studdy",), 1, "studdy: is not a key here; did you mean 'study'?"),
@@ -198,10 +203,105 @@ WRONG = {
         {"momentum": 0.9},
         "models.small.train.optimizer.name: is required; allowed: adam, adamw, rmsprop, sgd",
     ),
-    "unknown word": (
+    "unknown schedule": (
         (*SMALL, "train", "schedule"),
         "cosin",
-        "models.small.train.schedule: 'cosin' is not allowed; did you mean 'cosine'?",
+        "models.small.train.schedule: 'cosin' is not a schedule; did you mean 'cosine'?",
+    ),
+    "schedule without what it needs": (
+        (*SMALL, "train", "schedule"),
+        "inverse_time",
+        "models.small.train.schedule.decay: is required",
+    ),
+    "head first on random weights": (
+        (*SMALL, "train", "head_first"),
+        {"epochs": 1, "learning_rate": 1e-3},
+        "models.small.train.head_first: needs weights: behind random ones no head learns",
+    ),
+    "head first and nothing after": (
+        (*PROBE, "train", "head_first"),
+        {"epochs": 1, "learning_rate": 1e-3},
+        "models.probe: train.head_first needs a part that is trained after the head; freeze: all leaves none",
+    ),
+    "decay that is none": (
+        (*SMALL, "train", "layer_decay"),
+        1.5,
+        "models.small.train.layer_decay: 1.5 should be less than 1",
+    ),
+    "weights that a small network does not have": (
+        (*SMALL, "weights"),
+        "imagenet",
+        "models.small.weights: 'imagenet' is not allowed; allowed: none, or {file: <path>}, or {run: <model>}",
+    ),
+    "weights from nowhere": (
+        (*SMALL, "weights"),
+        {"dataset": "digits"},
+        "models.small.weights: needs either file: <path>, or run: <model> (and dataset:, if another)",
+    ),
+    "weights from a file and a run": (
+        (*SMALL, "weights"),
+        {"file": "x.keras", "run": "probe"},
+        "models.small.weights: needs either file: <path>, or run: <model> (and dataset:, if another)",
+    ),
+    "weights of a run that does not exist": (
+        (*SMALL, "weights"),
+        {"run": "prob"},
+        "models.small.weights.run: 'prob' is not a model of this study; did you mean 'probe'?",
+    ),
+    "weights of another network": (
+        (*SMALL, "weights"),
+        {"run": "probe"},
+        "models.small.weights.run: 'probe' is of architecture efficientnet_lite0, and this model of simcnn",
+    ),
+    "weights of oneself": (
+        (*SMALL, "weights"),
+        {"run": "small"},
+        "models.small.weights.run: small starts from small; no run can come before itself",
+    ),
+    "file of weights that is not there": (
+        (*SMALL, "weights"),
+        {"file": "absent.keras"},
+        f"models.small.weights.file: absent.keras does not exist; paths start in {Path.cwd()}",
+    ),
+    "a model's seed named twice": (
+        (*SMALL, "seeds"),
+        [3, 3],
+        "models.small.seeds: names 3 more than once; each run has a seed of its own",
+    ),
+    "published figure of nothing": (
+        ("reference",),
+        {"title": "A report", "figures": [{"of": "smal", "images": 9, "test": {"top1": 0.5}}]},
+        "reference.figures[0].of: 'smal' is no model or ensemble of this study; did you mean 'small'?",
+    ),
+    "published figure of one of several data sets": (
+        ("reference",),
+        {"title": "A report", "figures": [{"of": "small", "images": 9, "test": {"top1": 0.5}}]},
+        "reference.figures[0].dataset: is required, for small is for digits, more",
+    ),
+    "published figure on another data set": (
+        ("reference",),
+        {"title": "A report", "figures": [{"of": "tuned", "dataset": "more", "train": {"top1": 0.5}}]},
+        "reference.figures[0].dataset: tuned is for digits, not 'more'",
+    ),
+    "published figure of unknown weight": (
+        ("reference",),
+        {"title": "A report", "figures": [{"of": "tuned", "test": {"top1": 0.5}}]},
+        "reference.figures[0]: needs images, the number of test images behind its test figures",
+    ),
+    "published figure in percent": (
+        ("reference",),
+        {"title": "A report", "figures": [{"of": "tuned", "train": {"top1": 50.0}}]},
+        "reference.figures[0].train.top1: 50.0 should be less than or equal to 1",
+    ),
+    "published figure without figures": (
+        ("reference",),
+        {"title": "A report", "figures": [{"of": "tuned"}]},
+        "reference.figures[0]: needs figures, under test, validation or train",
+    ),
+    "limit to a model that does not exist": (
+        ("limits",),
+        {"models": ["tund"]},
+        "limits.models: 'tund' is not a model of this study; did you mean 'tuned'?",
     ),
     "freeze without weights": (
         (*PROBE, "weights"),
@@ -269,7 +369,7 @@ def test_one_mistake_gives_one_line(study: dict[str, Any], complaints: Any, path
 WRONG_SPACE = {
     "path that leads nowhere": (
         {"train.lr": {"low": 0.1, "high": 0.2}},
-        "train.lr: is not a key here; allowed: epochs, batch_size, optimizer, learning_rate, schedule, warmup_epochs, early_stopping",
+        f"train.lr: is not a key here; allowed: {TRAIN_KEYS}",
     ),
     "option that leads nowhere": (
         {"options.weight_dcay": {"low": 0.1, "high": 0.2}},
@@ -405,7 +505,7 @@ def test_several_problems_are_all_listed(study: dict[str, Any], complaints: Any)
     assert complaints(study) == [
         ": 3 problems in this study:",
         "models.small.train.epochs: '3' is not a whole number; write 3 without quotes",
-        "models.probe.weights: 'imagnet' is not allowed; did you mean 'imagenet'?",
+        "models.probe.weights: 'imagnet' is not allowed; allowed: none, imagenet, or {file: <path>}, or {run: <model>}",
         "ensembles.pair.members: 'smal' is not a model of this study; did you mean 'small'?",
     ]
 
@@ -567,3 +667,157 @@ def test_whatever_stands_in_a_study_it_is_read_or_refused_in_words(tmp_path: Pat
     for line in lines:
         assert names_a_place(tree, line), line
         assert not any(word in line for word in JARGON), line
+
+
+# -- weights of other runs, limits, studies that extend others -----------------------------------------------------------
+
+
+def chained(study: dict[str, Any], **weights: Any) -> dict[str, Any]:
+    """A study with a model ``after`` whose weights are those of ``small``, or as given."""
+    after = {"architecture": "simcnn", "image_size": 32, "train": {"epochs": 1}, "weights": {"run": "small"} | weights}
+    return changed(study, ("models", "after"), after)
+
+
+def test_a_model_starts_from_the_run_of_the_same_seed(study: dict[str, Any], read: Any) -> None:
+    plain = read(chained(study))
+    assert plain.starts_from(Run("more", "after", 1)) == Run("more", "small", 1)
+    assert plain.starts_from(Run("more", "small", 1)) is None
+    assert read(chained(study, dataset="digits")).starts_from(Run("more", "after", 1)) == Run("digits", "small", 1)
+
+
+def test_runs_that_start_from_one_another_are_refused(study: dict[str, Any], complaints: Any) -> None:
+    study = chained(study)
+    study["models"]["small"]["weights"] = {"run": "after"}
+    assert complaints(study)[1:] == [
+        "models.small.weights.run: small starts from after starts from small; no run can come before itself",
+        "models.after.weights.run: after starts from small starts from after; no run can come before itself",
+    ]
+
+
+def test_a_run_needs_the_other_on_its_data_set_and_with_its_seed(study: dict[str, Any], complaints: Any) -> None:
+    study = chained(study)
+    study["models"]["small"]["datasets"] = ["digits"]
+    study["models"]["after"]["seeds"] = [0, 5]
+    study["ensembles"] = {}
+    assert complaints(study)[1:] == [
+        "models.after.weights.run: 'small' does not train on 'more'; name under dataset one on which it does",
+        "models.after.weights.run: 'small' has no run with seed 5, which this model has",
+    ]
+
+
+def test_models_may_have_seeds_of_their_own(study: dict[str, Any], read: Any) -> None:
+    plain = read(changed(study, (*TUNED, "seeds"), [4, 5, 6]))
+    assert [run.seed for run in plain.runs if run.model == "tuned"] == [4, 5, 6]
+    members = plain.members("everything", "digits")
+    assert [run.seed for run in members if run.model == "tuned"] == [4, 5, 6]
+    assert [run.seed for run in members if run.model == "small"] == [0, 1]
+
+
+def test_why_and_seeds_make_no_run_stale(study: dict[str, Any], read: Any) -> None:
+    before = read(study).models["small"].trained
+    study["models"]["small"] |= {"why": "it is small", "seeds": [7]}
+    assert read(study).models["small"].trained == before
+
+
+LIMITS = {"models": ["after"], "images_per_class": 5, "epochs": 2, "seeds": 1, "trials": 3}
+REFERENCE = {
+    "title": "A report",
+    "figures": [
+        {"of": "after", "dataset": "more", "images": 100, "test": {"top1": 0.5}},
+        {"of": "tuned", "train": {"top1": 0.9}},
+    ],
+}
+
+
+def test_limits_keep_models_and_what_they_start_from(study: dict[str, Any], read: Any) -> None:
+    plain = read(chained(study) | {"limits": LIMITS, "reference": REFERENCE})
+    assert list(plain.models) == ["small", "after"]
+    assert [model.train.epochs for model in plain.models.values()] == [2, 1]
+    assert plain.seeds == [0]
+    assert plain.ensembles["pair"].members == ["small"]
+    assert plain.ensembles["everything"].members == "all"
+    assert [figure.of for figure in plain.reference.figures] == ["after"]
+    for dataset in plain.datasets.values():
+        assert dataset.subset.per_class.dump() == {"train": 5, "validation": 5, "test": 5}
+
+
+def test_limits_leave_out_what_no_model_is_left_for(study: dict[str, Any], read: Any) -> None:
+    study["ensembles"]["pair"]["datasets"] = ["more"]
+    plain = read(
+        study
+        | {
+            "limits": {"models": ["tuned"], "trials": 2},
+            "reference": REFERENCE | {"figures": [REFERENCE["figures"][1]]},
+        }
+    )
+    assert list(plain.datasets) == ["digits"]
+    assert list(plain.ensembles) == ["everything"]
+    assert plain.models["tuned"].tune.trials == 2
+    assert [figure.of for figure in plain.reference.figures] == ["tuned"]
+
+
+def test_limits_only_ever_take_away(study: dict[str, Any], read: Any) -> None:
+    study["datasets"]["more"]["subset"] = {"per_class": {"train": 3, "test": 50}}
+    study["models"]["small"]["train"] = {
+        "epochs": 3,
+        "schedule": "cosine",
+        "warmup_epochs": 2,
+        "steps_per_epoch": 100,
+    }
+    limits = {"images_per_class": 10, "epochs": 2, "seeds": 9, "trials": 9}
+    plain = read(study | {"limits": limits})
+    assert plain.seeds == [0, 1]
+    assert plain.models["tuned"].tune.trials == 4
+    assert plain.datasets["more"].subset.per_class.dump() == {"train": 3, "validation": 10, "test": 10}
+    train = plain.models["small"].train
+    assert (train.epochs, train.warmup_epochs, train.steps_per_epoch) == (2, None, None)
+
+
+def test_published_figures_know_their_data_set(study: dict[str, Any], read: Any) -> None:
+    plain = read(chained(study) | {"reference": REFERENCE})
+    assert [figure.dataset for figure in plain.reference.figures] == ["more", "digits"]
+
+
+@pytest.fixture
+def extend(study: dict[str, Any], study_path: Any, tmp_path: Path) -> Any:
+    """Reads a study with these keys that extends the example in another folder."""
+    base = study_path(study)
+    folder = tmp_path / "reduced"
+    folder.mkdir()
+
+    def read_extended(text: str) -> Any:
+        (folder / "own.yaml").write_text(text)
+        return read_study(folder / "own.yaml")
+
+    assert base.name == "study.yaml"
+    return read_extended
+
+
+def test_a_study_extends_another_and_says_what_differs(extend: Any) -> None:
+    plain = extend(
+        "extends: ../study.yaml\nstudy: own\nseeds: [3]\nmodels: {small: {train: {epochs: 1}}, tuned: null, "
+        "wide: {extends: small, train: {batch_size: 8}}}\nlimits: {images_per_class: 2}"
+    )
+    assert (plain.study, plain.seeds) == ("own", [3])
+    assert list(plain.models) == ["small", "probe", "wide"]
+    assert plain.models["small"].train.epochs == plain.models["wide"].train.epochs == 1
+    assert plain.models["wide"].train.batch_size == 8
+    assert plain.datasets["digits"].subset.per_class.train == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("extends: ../study.yaml", "study: is required; a study that extends another needs a name of its own"),
+        ("extends: ../study.yaml\nstudy: example", "has this name too, and their results would mix; choose another"),
+        ("extends: 3\nstudy: own", "extends: 3 is not the path of a study file"),
+        ("extends: own.yaml\nstudy: own", "extends: own.yaml extends this study itself"),
+        ("extends: absent.yaml\nstudy: own", "absent.yaml: the study cannot be read (No such file or directory)"),
+        ("extends: ../study.yaml\nstudy: own\nseed: [1]", "seed: is not a key here; did you mean 'seeds'?"),
+    ],
+)
+def test_a_study_that_cannot_extend_another_says_why(extend: Any, text: str, complaint: str) -> None:
+    with pytest.raises(UserError) as error:
+        extend(text)
+    assert complaint in str(error.value)
+    assert "reduced/" in str(error.value)

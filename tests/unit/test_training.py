@@ -12,7 +12,7 @@ from graft.arrays import Data
 from graft.errors import UserError
 from graft.metrics import log_loss, top_k_accuracy
 
-ADAM = {"optimizer": {"name": "adam"}, "learning_rate": 0.01, "schedule": "constant"}
+ADAM = {"optimizer": {"name": "adam"}, "learning_rate": 0.01, "schedule": {"name": "constant"}}
 
 
 @pytest.fixture
@@ -74,6 +74,22 @@ def test_each_epoch_and_seed_has_an_order_of_its_own(training: Any) -> None:
             orders.add(str(rows_of(batches)))
             batches.on_epoch_end()
     assert len(orders) == 6
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5, 12])
+def test_epochs_of_so_many_steps_go_on_where_the_last_one_ended(training: Any, steps: int) -> None:
+    passes, counted = numbered(training, range(40), 8, 3), numbered(training, range(40), 8, 3)
+    counted = training.Batches(counted.inputs, counted.labels, counted.rows, 8, 3, steps)
+    assert len(counted) == steps
+    seen, expected = [], []
+    for _ in range(12):
+        seen += rows_of(counted)
+        counted.on_epoch_end()
+    while len(expected) < len(seen):
+        expected += rows_of(passes)
+        passes.on_epoch_end()
+    assert seen == expected[: len(seen)]
+    assert counted.images == 8 * steps
 
 
 def test_the_order_of_an_epoch_is_found_again(training: Any) -> None:
@@ -145,18 +161,59 @@ def test_the_state_of_global_generators_does_not_count(keras: Any, training: Any
 
 @pytest.mark.parametrize("epochs", [1, 4])
 def test_cosine_falls_as_its_formula(keras: Any, training: Any, data: Data, epochs: int) -> None:
-    _, history = trained(keras, training, data, epochs=epochs, schedule="cosine", learning_rate=0.02)
+    _, history = trained(keras, training, data, epochs=epochs, schedule={"name": "cosine"}, learning_rate=0.02)
     expected = [0.02 * (1 + math.cos(math.pi * epoch / epochs)) / 2 for epoch in range(1, epochs + 1)]
     assert [row["learning_rate"] for row in history] == pytest.approx(expected, abs=1e-8)
 
 
 def test_a_rate_grows_evenly_to_where_the_cosine_starts(keras: Any, training: Any, data: Data) -> None:
     network, steps = small_network(keras), 40
-    options = {"optimizer": {"name": "sgd"}, "learning_rate": 0.02, "schedule": "cosine"}
+    options = {"optimizer": {"name": "sgd"}, "learning_rate": 0.02, "schedule": {"name": "cosine"}}
     training.compile_network(network, steps, warmup_steps=10, **options)
     schedule = network.optimizer._learning_rate
     rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in (0, 5, 10, 25, 40)]
     assert rates == pytest.approx([0, 0.01, 0.02, 0.01, 0], abs=1e-8)
+
+
+def test_inverse_time_is_the_decay_of_old_optimizers(keras: Any, training: Any, data: Data) -> None:
+    schedule = {"name": "inverse_time", "decay": 0.5}
+    _, history = trained(keras, training, data, epochs=3, schedule=schedule, learning_rate=0.02)
+    steps = len(batches_of(training, data, "train"))
+    assert [row["learning_rate"] for row in history] == pytest.approx([0.02 / (1 + 0.5 * steps * k) for k in (1, 2, 3)])
+
+
+def test_factors_multiply_the_rate_of_a_layer(keras: Any, training: Any, data: Data) -> None:
+    """Plain gradient descent moves weights by rate times gradient."""
+
+    def moves(factors: dict[str, float] | None) -> dict[str, np.ndarray]:
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(8, name="first")]
+        network = keras.Sequential(
+            [keras.Input((8, 8, 3), dtype="uint8"), *layers, keras.layers.Dense(10, name="last")]
+        )
+        before = {name: network.get_layer(name).get_weights()[0] for name in ("first", "last")}
+        options = {"optimizer": {"name": "sgd"}, "learning_rate": 0.1, "schedule": {"name": "constant"}}
+        training.compile_network(network, 1, factors=factors, **options)
+        network.train_on_batch(data.inputs[0][:16], data.label[:16])
+        return {name: network.get_layer(name).get_weights()[0] - value for name, value in before.items()}
+
+    plain, scaled = moves(None), moves({"rescaling": 1.0, "flatten": 1.0, "first": 0.25, "last": 1.0})
+    assert np.abs(plain["first"]).max() > 1e-4
+    np.testing.assert_allclose(scaled["first"], 0.25 * plain["first"], atol=1e-7)
+    np.testing.assert_allclose(scaled["last"], plain["last"], atol=1e-7)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
+def test_a_layer_whose_factor_is_zero_stays(keras: Any, training: Any, data: Data, optimizer: str) -> None:
+    network = small_network(keras)
+    before = network.get_weights()
+    factors = {layer.name: 0.0 for layer in network.layers}
+    options = {"learning_rate": 0.1, "schedule": {"name": "cosine"}}
+    weight_decay = {"weight_decay": 1e-9} if optimizer == "adamw" else {}
+    training.compile_network(network, 1, optimizer={"name": optimizer} | weight_decay, factors=factors, **options)
+    network.train_on_batch(data.inputs[0][:16], data.label[:16])
+    for one, other in zip(network.get_weights(), before, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-8)
 
 
 def test_a_constant_rate_stays(keras: Any, training: Any, data: Data) -> None:
@@ -177,7 +234,7 @@ def test_a_constant_rate_stays(keras: Any, training: Any, data: Data) -> None:
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_optimizer_options_arrive(keras: Any, training: Any, optimizer: dict[str, Any], schedule: str) -> None:
     network = small_network(keras)
-    training.compile_network(network, 10, optimizer=optimizer, learning_rate=0.03, schedule=schedule)
+    training.compile_network(network, 10, optimizer=optimizer, learning_rate=0.03, schedule={"name": schedule})
     made = network.optimizer
     assert type(made).__name__.lower() == optimizer["name"]
     assert {key: getattr(made, key) for key in optimizer if key != "name"} == {

@@ -216,7 +216,7 @@ SPEC = {
         "batch_size": 32,
         "optimizer": {"name": "adam"},
         "learning_rate": 0.001,
-        "schedule": "constant",
+        "schedule": {"name": "constant"},
     },
 }
 
@@ -233,7 +233,7 @@ def calls(tuning: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         history = [{"val_loss": loss, "val_accuracy": 1 - loss} for loss in (0.5, 0.2, 0.4)]
         for number, row in enumerate(history, 1):
             on_epoch(number, row)
-        return Trained(None, None, history, 1.0)
+        return Trained(None, None, history, 1, 1.0)
 
     monkeypatch.setattr(tuning, "train_run", train_run)
     return seen
