@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("Snakefile", "config.yaml", "rules", "scripts", "graft", "profiles", "envs")
+COPIED = ("Snakefile", "config.yaml", "rules", "scripts", "graft", "profiles", "envs", "studies")
 
 STUDY = """\
 study: small
