@@ -73,7 +73,7 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         values = {name: float(value) for name, value in (logs or {}).items()}
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        rate = _rate(self.model.optimizer)
         self.history.append({"epoch": epoch + 1, **values, "learning_rate": rate})
         log.info("epoch %d/%d  %s", epoch + 1, self.epochs, "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
         if not all(math.isfinite(value) for value in values.values()):
@@ -99,20 +99,20 @@ def _schedule(schedule: Mapping[str, Any], rate: float, steps: int, warmup_steps
     return rate
 
 
-def _scaled(optimizer: Any, factors: Mapping[str, float]) -> Any:
-    """``optimizer`` with its rate multiplied by the factor of the layer that a variable belongs to."""
-    if keras.backend.backend() == "torch":
-        raise UserError(
-            "train.layer_decay needs backend: tensorflow or jax; on torch Keras updates all variables at once"
-        )
+def _by_layer(make: Callable[[float], Any], factors: Mapping[str, float]) -> Any:
+    """One optimizer for each factor, which updates the variables of the layers that have it."""
+    optimizers = {factor: make(factor) for factor in sorted(set(factors.values()), reverse=True)}
 
-    class Scaled(type(optimizer)):  # type: ignore[misc]
-        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            path = self._trainable_variables[self._get_variable_index(variable)].path
-            factor = next(factors[name] for name in path.split("/") if name in factors)
-            super().update_step(gradient, variable, learning_rate * factor)
+    def choose(variable: Any) -> Any:
+        return optimizers[next(factors[name] for name in variable.path.split("/") if name in factors)]
 
-    return Scaled.from_config(optimizer.get_config())
+    return keras.optimizers.MultiOptimizer(choose)
+
+
+def _rate(optimizer: Any) -> float:
+    """The learning rate now; of several, that of the fastest."""
+    each = getattr(optimizer, "optimizers", [optimizer])
+    return max(float(keras.ops.convert_to_numpy(one.learning_rate)) for one in each)
 
 
 def compile_network(
@@ -131,16 +131,16 @@ def compile_network(
     (Loshchilov and Hutter, SGDR, ICLR 2017, equation 5, without restarts), after ``warmup_steps`` in which the rate grows
     evenly from zero (Goyal et al., arXiv 1706.02677, section 2.2); or ``inverse_time``, where the rate of step t is
     ``learning_rate / (1 + decay * t)``, as the ``decay`` of Keras' optimizers before 2.11 had it. ``factors`` multiply the
-    rate by layer (not the weight decay of AdamW).
-
-    Raises:
-        UserError: there are factors, and the backend has no rate for each variable.
+    rate by the name of the layer.
     """
-    rate = _schedule(schedule, learning_rate, steps, warmup_steps)
-    options = {key: value for key, value in optimizer.items() if key != "name"}
-    chosen = keras.optimizers.get({"class_name": optimizer["name"], "config": options | {"learning_rate": rate}})
+
+    def make(factor: float) -> Any:
+        rate = _schedule(schedule, factor * learning_rate, steps, warmup_steps)
+        options = {key: value for key, value in optimizer.items() if key != "name"}
+        return keras.optimizers.get({"class_name": optimizer["name"], "config": options | {"learning_rate": rate}})
+
     network.compile(
-        optimizer=_scaled(chosen, factors) if factors else chosen,
+        optimizer=_by_layer(make, factors) if factors else make(1.0),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
