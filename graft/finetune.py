@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import UserError
+from graft.presets import part_name
 from graft.registry import parts
 from graft.weights import start_from
 
@@ -96,19 +97,20 @@ def build_network(
     replace_from: Mapping[str, Any] | None = None,
     upsample: int = 1,
     weights_file: str | None = None,
+    preset: str | None = None,
     head: Mapping[str, Any] | None = None,
 ) -> Any:
     """The Keras model that a study describes: uint8 RGB (n, image_size, image_size, 3) to logits (n, classes).
 
     ``weights_file`` is the file of ``weights`` that come as one. Published ones are those of the whole backbone; from any
     other file each layer that is kept takes what is saved under its name, and the layers behind the backbone what fits.
-    ``upsample`` repeats each pixel so many times in either
-    direction before the backbone sees it. ``replace_from`` (``stage``, ``blocks``, ``filters``, ``stride``,
-    ``momentum``) leaves out that stage of the backbone and what follows, and puts ResNet blocks with fresh weights in its
-    place. ``freeze`` is ``none``, ``all`` (the whole backbone, as far as it is kept), ``{before: stage}``, or a list of
-    stages or layers; ``freeze_batch_norm`` freezes every BatchNormalization of the backbone besides, which keeps the
-    statistics of its weights when the new images are few. A frozen BatchNormalization runs in inference mode. Layers are
-    built in a fixed order, so a seed set before fixes every initial weight.
+    ``preset`` is the folder of the files that a backbone of KerasHub is built from. ``upsample`` repeats each pixel so
+    many times in either direction before the backbone sees it. ``replace_from`` (``stage``, ``blocks``, ``filters``,
+    ``stride``, ``momentum``) leaves out that stage of the backbone and what follows, and puts ResNet blocks with fresh
+    weights in its place. ``freeze`` is ``none``, ``all`` (the whole backbone, as far as it is kept), ``{before: stage}``,
+    or a list of stages or layers; ``freeze_batch_norm`` freezes every BatchNormalization of the backbone besides, which
+    keeps the statistics of its weights when the new images are few. A frozen BatchNormalization runs in inference mode.
+    Layers are built in a fixed order, so a seed set before fixes every initial weight.
 
     Raises:
         UserError: the image is too small for the architecture, the stage to freeze before is not in it, or its weights
@@ -116,13 +118,17 @@ def build_network(
     """
     import keras
 
-    part = parts(MODELS)[architecture]
+    part = parts(MODELS)[part_name(architecture)]
     inputs = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
     backbone = None
     try:
         if part.facts.get("backbone"):
             seen = keras.layers.UpSampling2D(upsample, name="upsampling")(inputs) if upsample > 1 else inputs
-            backbone = keras.Model(inputs, part.function(seen, **(options or {})))
+            folder = (Path(preset),) if preset else ()
+            backbone = keras.Model(inputs, part.function(seen, *folder, **(options or {})))
+            if finish := part.facts.get("finish"):
+                backbone = finish(backbone)
+                inputs = backbone.input
             if isinstance(weights, str) and weights != "none":
                 part.facts["weights"][weights].load(backbone, weights_file and Path(weights_file))
             features = backbone.output
@@ -136,12 +142,13 @@ def build_network(
     except ValueError as error:
         said = re.sub(r"\x1b\[\d+m", "", str(error)).splitlines()  # Keras colours its errors
         raise UserError(f"{architecture} cannot be built for {image_size} px images: {said[0]}") from error
-    model = keras.Model(inputs, outputs, name=architecture)
+    model = keras.Model(inputs, outputs, name=part.name)
     if isinstance(weights, Mapping):
         start_from(model, Path(str(weights_file)), is_new)
     if backbone is not None:
         _freeze(model, backbone, freeze)
-    for layer in backbone.layers if backbone is not None and freeze_batch_norm else ():
+    # Blocks of KerasHub hold theirs inside.
+    for layer in backbone._flatten_layers() if backbone is not None and freeze_batch_norm else ():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
     return model

@@ -1,22 +1,30 @@
 """One run: a model as a study describes it, trained on prepared arrays from one seed."""
 
+import hashlib
+import json
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from graft.arrays import Data
+from graft.augmentation import augment, views
+from graft.checkpoints import Checkpoints
+from graft.errors import UserError
 from graft.features import split_network
 from graft.finetune import build_network, is_new, rate_factors
 from graft.predictions import Predictions, SplitPredictions
-from graft.training import Batches, compile_network, predict_log_prob, train_network
+from graft.training import Batches, DivergedError, OnEpoch, Phase, compile_network, predict_log_prob, train_network
+from graft.words import nearest
+
+log = logging.getLogger(__name__)
 
 PREDICT_BATCH = 256
-
-
-def _batches(data: Data, split: str, batch_size: int = PREDICT_BATCH, *order: int | None) -> Batches:
-    return Batches(data.inputs, data.label, data.rows[split], batch_size, *order)
+ENDLESS = ("constant", "inverse_time")
+"""Schedules that do not know when training ends."""
 
 
 class Trained(NamedTuple):
@@ -30,17 +38,158 @@ class Trained(NamedTuple):
     seconds: float
 
 
-def _frozen_but_for_the_head(model: Any) -> Any:
-    """Freeze all but the layers behind the backbone; returns what undoes it."""
-    trained = [layer for layer in model.layers if layer.trainable and not is_new(layer)]
-    for layer in trained:
-        layer.trainable = False
+class OutOfMemoryError(UserError):
+    """The batches are too large for the memory of the machine or its GPU."""
 
-    def undo() -> None:
-        for layer in trained:
+    def __init__(self, batch_size: int) -> None:
+        remedy = "lower train.batch_size, or set train.retries, which halves it and accumulates gradients"
+        super().__init__(f"out of memory with batch_size {batch_size}; {remedy}")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    names = {"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"}
+    return type(error).__name__ in names or "RESOURCE_EXHAUSTED" in str(error)
+
+
+# -- what a network sees -------------------------------------------------------------------------------------------------
+
+
+def _class_weights(weights: str | Mapping[str, float], data: Data) -> np.ndarray:
+    """A weight for each class: as given, or inverse to how often it occurs, with a mean of one over all images."""
+    if not isinstance(weights, str):
+        if unknown := [name for name in weights if name not in data.classes]:
+            raise UserError(f"train.class_weights: {unknown[0]!r} is not a class{nearest(unknown[0], data.classes)}")
+        return np.array([weights.get(name, 1.0) for name in data.classes], np.float32)
+    counts = np.bincount(data.label[data.rows["train"]], minlength=len(data.classes))
+    return (counts.sum() / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
+
+
+def _one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    return labels if labels.ndim == 2 else np.eye(classes, dtype=np.float32)[labels]
+
+
+def _has_soft_labels(train: Mapping[str, Any]) -> bool:
+    return "label_smoothing" in train or bool({"mixup", "cutmix"} & train.get("augment", {}).keys())
+
+
+def _training_change(train: Mapping[str, Any], data: Data, seed: int) -> Callable[..., tuple[Any, ...]] | None:
+    """What is done to a training batch: augmentation, smoothed labels (Szegedy et al., arXiv 1512.00567, section 7),
+    weights of classes. All of it depends on seed, pass and batch alone."""
+    options, smoothing = train.get("augment"), train.get("label_smoothing", 0.0)
+    soft, classes = _has_soft_labels(train), len(data.classes)
+    weights = _class_weights(train["class_weights"], data) if "class_weights" in train else None
+    if not (options or soft or weights is not None):
+        return None
+
+    def change(
+        arrays: Sequence[np.ndarray], labels: np.ndarray, rows: np.ndarray, turn: int, k: int
+    ) -> tuple[Any, ...]:
+        inputs: Any = arrays if len(arrays) > 1 else arrays[0]
+        if options:
+            rng = np.random.default_rng([seed, turn, k])
+            inputs, labels = augment(inputs, labels, classes, rng, rows=rows, number_of_pass=turn, seed=seed, **options)
+        share = _one_hot(labels, classes) if soft or weights is not None else labels
+        seen = ((1 - smoothing) * share + np.float32(smoothing / classes)).astype(np.float32) if soft else labels
+        return (inputs, seen) if weights is None else (inputs, seen, share @ weights)
+
+    return change
+
+
+def _batches(data: Data, split: str, batch_size: int = PREDICT_BATCH, *rest: Any) -> Batches:
+    return Batches(data.inputs, data.label, data.rows[split], batch_size, *rest)
+
+
+def _validation(train: Mapping[str, Any], data: Data) -> Batches:
+    if not _has_soft_labels(train):
+        return _batches(data, "validation")
+
+    def change(arrays: Sequence[np.ndarray], labels: np.ndarray, *_: Any) -> tuple[Any, ...]:
+        return arrays if len(arrays) > 1 else arrays[0], _one_hot(labels, len(data.classes))
+
+    return _batches(data, "validation", PREDICT_BATCH, None, None, change)
+
+
+# -- how a network is trained --------------------------------------------------------------------------------------------
+
+
+def _penalise(network: Any, l2: float) -> None:
+    """Add ``l2`` times the sum of squares of every kernel that is trained to the loss."""
+    for variable in network.trainable_variables:
+        if variable.name.endswith("kernel"):
+            variable.regularizer = keras.regularizers.L2(l2)
+
+
+def _phases(model: Any, network: Any, train: Mapping[str, Any], epochs: int, steps: int) -> list[Phase]:
+    """The head first, if it is to be, and then all that is not frozen."""
+    thawed = [layer for layer in model.layers if layer.trainable and not is_new(layer)]
+    common = {
+        "soft_labels": _has_soft_labels(train),
+        **{key: train[key] for key in ("optimizer", "accumulate", "jit", "steps_per_execution") if key in train},
+    }
+
+    def head() -> None:
+        for layer in thawed:
+            layer.trainable = False
+        rate = {"learning_rate": train["head_first"]["learning_rate"], "schedule": {"name": "constant"}}
+        compile_network(network, train["head_first"]["epochs"] * steps, **rate, **common)
+
+    def main() -> None:
+        for layer in thawed:
             layer.trainable = True
+        compile_network(
+            network,
+            epochs * steps,
+            warmup_steps=min(train.get("warmup_epochs", 0), epochs - 1) * steps,
+            factors=rate_factors(model, train["layer_decay"]) if "layer_decay" in train else None,
+            ema=train.get("ema"),
+            **{key: train[key] for key in ("learning_rate", "schedule")},
+            **common,
+        )
 
-    return undo
+    first = [Phase(train["head_first"]["epochs"], head)] if "head_first" in train else []
+    return [*first, Phase(epochs, main, train.get("early_stopping"))]
+
+
+def can_be_extended(train: Mapping[str, Any]) -> bool:
+    """Whether a training that has ended may go on for more epochs: its rate does not depend on their number."""
+    return train["schedule"]["name"] in ENDLESS
+
+
+def checkpoint_key(spec: Mapping[str, Any], *depends: Any) -> str:
+    """What a checkpoint must agree in to be used: model and training, and all else that decides the bits of a run."""
+    without = {"checkpoint_minutes", "retries", *(["epochs"] if can_be_extended(spec["train"]) else [])}
+    train = {key: value for key, value in spec["train"].items() if key not in without}
+    described = {key: value for key, value in spec.items() if key != "weights_file"} | {"train": train}
+    return hashlib.sha256(json.dumps([described, *depends], sort_keys=True).encode()).hexdigest()
+
+
+def _train_once(
+    spec: Mapping[str, Any],
+    data: Data,
+    seed: int,
+    epochs: int | None,
+    on_epoch: OnEpoch | None,
+    checkpoints: Checkpoints | None,
+) -> Trained:
+    train = spec["train"]
+    keras.utils.clear_session()  # layers are named anew, so equal runs save equal names
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(train.get("precision", "float32"))
+    other = ("train", "architecture", "image_size", "test_time")
+    described = {key: value for key, value in spec.items() if key not in other}
+    model = build_network(spec["architecture"], spec["image_size"], len(data.classes), **described)
+    images = data.inputs[0].dtype == model.input.dtype  # else activations
+    network = keras.Model(model.input, model.output) if images else split_network(model)[1]
+    if "l2" in train:
+        _penalise(network, train["l2"])
+    change = _training_change(train, data, seed)
+    batches = _batches(data, "train", train["batch_size"], seed, train.get("steps_per_epoch"), change)
+    phases = _phases(model, network, train, epochs or train["epochs"], batches.steps)
+    start = time.monotonic()
+    history = train_network(
+        network, phases, batches, _validation(train, data), on_epoch=on_epoch, checkpoints=checkpoints
+    )
+    return Trained(model, network, history, batches.images * len(history), time.monotonic() - start)
 
 
 def train_run(
@@ -49,7 +198,8 @@ def train_run(
     seed: int,
     *,
     epochs: int | None = None,
-    on_epoch: Callable[[int, Mapping[str, float]], None] | None = None,
+    on_epoch: OnEpoch | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Build and train the model that ``spec`` describes, plain values as a study's model dumps them.
 
@@ -57,53 +207,46 @@ def train_run(
     model is whole, and was never compiled, so that what is saved of it is the network alone. ``epochs`` overrides the
     number in ``spec``; those of ``head_first`` come before.
 
+    A loss that is not finite is tried again once at a tenth of the rate, if ``on_nan`` says so; batches that do not fit
+    into memory are halved, and gradients of twice as many accumulated, up to ``retries`` times.
+
     Raises:
-        UserError: the network cannot be built, or training diverged.
+        UserError: the network cannot be built, training diverged, memory was too small, or the process was asked to end.
     """
     train = spec["train"]
-    keras.utils.clear_session()  # layers are named anew, so equal runs save equal names
-    keras.utils.set_random_seed(seed)
-    described = {key: value for key, value in spec.items() if key not in ("train", "architecture", "image_size")}
-    model = build_network(spec["architecture"], spec["image_size"], len(data.classes), **described)
-    images = data.inputs[0].dtype == model.input.dtype  # else activations
-    network = keras.Model(model.input, model.output) if images else split_network(model)[1]
-    batches = _batches(data, "train", train["batch_size"], seed, train.get("steps_per_epoch"))
-    validation = _batches(data, "validation")
-    epochs, head_first = epochs or train["epochs"], train.get("head_first", {"epochs": 0})
-    start = time.monotonic()
-    history: list[dict[str, float]] = []
-    if head_first["epochs"]:
-        undo = _frozen_but_for_the_head(model)
-        rate = {"learning_rate": head_first["learning_rate"], "schedule": {"name": "constant"}}
-        compile_network(network, head_first["epochs"] * len(batches), optimizer=train["optimizer"], **rate)
-        history = train_network(network, batches, validation, epochs=head_first["epochs"], on_epoch=on_epoch)
-        undo()
-    compile_network(
-        network,
-        epochs * len(batches),
-        warmup_steps=min(train.get("warmup_epochs", 0), epochs - 1) * len(batches),
-        factors=rate_factors(model, train["layer_decay"]) if "layer_decay" in train else None,
-        **{key: train[key] for key in ("optimizer", "learning_rate", "schedule")},
-    )
-    history += train_network(
-        network,
-        batches,
-        validation,
-        epochs=epochs,
-        first=len(history),
-        early_stopping=train.get("early_stopping"),
-        on_epoch=on_epoch,
-    )
-    return Trained(model, network, history, batches.images * len(history), time.monotonic() - start)
+    try:
+        return _train_once(spec, data, seed, epochs, on_epoch, checkpoints)
+    except DivergedError as error:
+        if train.get("on_nan") != "lower_lr":
+            raise
+        log.info("%s: once more, at a tenth of the rate", error)
+        again = {"learning_rate": train["learning_rate"] / 10, "on_nan": "stop"}
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        if not train.get("retries") or train["batch_size"] == 1:
+            raise OutOfMemoryError(train["batch_size"]) from error
+        log.info("out of memory with batch_size %d: once more, with half of it", train["batch_size"])
+        halved = {"batch_size": train["batch_size"] // 2, "accumulate": 2 * train.get("accumulate", 1)}
+        halved |= {"steps_per_epoch": 2 * train["steps_per_epoch"]} if "steps_per_epoch" in train else {}
+        again = halved | {"retries": train["retries"] - 1}
+    changed = {**spec, "train": {**train, **again}}
+    if checkpoints:
+        checkpoints = Checkpoints(checkpoints.folder, f"{checkpoints.key} {json.dumps(again)}", checkpoints.minutes)
+    return train_run(changed, data, seed, epochs=epochs, on_epoch=on_epoch, checkpoints=checkpoints)
 
 
-def predict_run(network: Any, data: Data) -> Predictions:
-    """What a trained network says of the validation and the test split."""
+def predict_run(network: Any, data: Data, test_time: Sequence[str] = ()) -> Predictions:
+    """What a trained network says of the validation and the test split, in the mean over views of ``test_time``."""
+
+    def shown(images: Any) -> Any:
+        return views(images, test_time) if test_time else [images]
+
     splits = {
         split: SplitPredictions(
             data.sample_id[data.rows[split]],
             data.label[data.rows[split]],
-            predict_log_prob(network, _batches(data, split)),
+            predict_log_prob(network, _batches(data, split), shown),
         )
         for split in ("validation", "test")
     }

@@ -12,6 +12,7 @@ from graft.config import Study
 from graft.config.limits import limited
 from graft.errors import UserError
 from graft.extends import KEY, merge, resolve
+from graft.presets import FILES
 from graft.problems import describe
 
 
@@ -86,13 +87,18 @@ def _listed(path: str | Path, problems: list[str]) -> str:
 
 
 def _missing_files(study: Study) -> list[str]:
-    """Files of weights that are not there, of which Snakemake would say less."""
+    """Files of weights and presets that are not there, of which Snakemake would say less."""
     named = {name: model.own_weights.file for name, model in study.models.items() if model.own_weights}
-    return [
+    problems = [
         f"models.{name}.weights.file: {file} does not exist; paths start in {Path.cwd()}"
         for name, file in named.items()
         if file and not Path(file).is_file()
     ]
+    for name, model in study.models.items():
+        if absent := [file for file in model.preset.files if not Path(file).is_file()] if model.preset else []:
+            needs = f"a preset is a folder with {', '.join(FILES)}; paths start in {Path.cwd()}"
+            problems.append(f"models.{name}.architecture: {absent[0]} does not exist; {needs}")
+    return problems
 
 
 def read_study(path: str | Path) -> Study:

@@ -2,12 +2,13 @@
 
 import logging
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from graft.errors import UserError
 from graft.files import verified_all
+from graft.presets import WEIGHTS, preset_of
 from graft.sources.remote import Remote
 
 log = logging.getLogger(__name__)
@@ -20,16 +21,23 @@ class Weights(NamedTuple):
     file: Remote | None = None
 
 
-def with_weights(spec: Mapping[str, Any], source: str | Path | None) -> dict[str, Any]:
+def with_weights(spec: Mapping[str, Any], sources: str | Path | Sequence[str | Path] | None) -> dict[str, Any]:
     """``spec``, a model as a study dumps it, and the path of the file that its weights are in, if they are in one.
 
-    ``source`` is a user's own file, or the list of checksums beside a published file or beside the model of a run.
+    ``sources`` is a user's own file, or the list of checksums beside a published file or beside the model of a run. Of a
+    backbone that is a KerasHub preset, the list beside the preset's files comes before it; ``spec`` gets their folder.
     """
-    if not source:
-        return dict(spec)
-    if isinstance(spec["weights"], Mapping) and "file" in spec["weights"]:
-        return {**spec, "weights_file": str(source)}
-    return {**spec, "weights_file": str(verified_all(source)[0])}
+    given = [sources] if isinstance(sources, str | Path) else list(sources or ())
+    whole = dict(spec)
+    if given and preset_of(spec.get("architecture", "")):
+        folder = verified_all(given.pop(0))[0].parent
+        whole["preset"] = str(folder)
+        if spec["weights"] == "preset":
+            whole["weights_file"] = str(folder / WEIGHTS)
+    for source in given:
+        own = isinstance(spec["weights"], Mapping) and "file" in spec["weights"]
+        whole["weights_file"] = str(source if own else verified_all(source)[0])
+    return whole
 
 
 def _shapes(model: Any) -> list[tuple[str, list[tuple[int, ...]]]]:

@@ -95,20 +95,27 @@ def weights_sums(remote):
     return Path("data/weights") / remote.name / "SHA256SUMS"
 
 
-WEIGHTS = {model.weights_file.name: model.weights_file for model in study.models.values() if model.weights_file}
+PRESETS = {model.preset.name: model.preset for model in study.models.values() if model.preset}
+# All that stands in data/weights, by the name of its folder.
+WEIGHTS = {
+    model.weights_file.name: model.weights_file for model in study.models.values() if model.weights_file
+} | PRESETS
 
 
 OWN_WEIGHTS = any(model.own_weights for model in study.models.values())
 
 
 def weights_of(run):
-    """The file that lists, or is, the weights that a run starts from."""
+    """The files that list, or are, what a run starts from: the preset that its backbone is, and its weights."""
     model, source = study.models[run.model], study.starts_from(run)
+    files = [weights_sums(model.preset)] if model.preset else []
     if source:
-        return str(run_files([source], "SHA256SUMS")[0])
-    if model.weights_file:
-        return str(weights_sums(model.weights_file))
-    return model.own_weights.file if model.own_weights else []
+        files += run_files([source], "SHA256SUMS")
+    elif model.weights_file:
+        files.append(weights_sums(model.weights_file))
+    elif model.own_weights:
+        files.append(model.own_weights.file)
+    return [str(file) for file in files]
 
 
 def weights_input(run_of):

@@ -1,4 +1,4 @@
-"""Published weights of backbones, shared by all studies."""
+"""Published weights of backbones, and presets of KerasHub, shared by all studies."""
 
 
 rule download_weights:
@@ -10,7 +10,7 @@ rule download_weights:
         mirror=lambda wildcards, input: study.mirror or [],
         code=fingerprint("download_weights"),
     wildcard_constraints:
-        weights="|".join(map(re.escape, WEIGHTS)) or "(?!)",
+        weights="|".join(map(re.escape, [name for name in WEIGHTS if name not in PRESETS])) or "(?!)",
     log:
         LOGS / "download_weights/{weights}.log",
     benchmark:
@@ -23,3 +23,30 @@ rule download_weights:
         "../envs/analysis.yaml"
     script:
         "../scripts/download_weights.py"
+
+
+rule download_preset:
+    input:
+        lambda wildcards: PRESETS[wildcards.preset].files,
+    output:
+        sums="data/weights/{preset}/SHA256SUMS",
+    params:
+        preset=lambda wildcards: PRESETS[wildcards.preset].handle,
+        # As for data sets: where the files came from makes nothing stale.
+        mirror=lambda wildcards, input: study.mirror or [],
+        backend=lambda wildcards, input: study.backend,
+        code=fingerprint("download_preset"),
+    wildcard_constraints:
+        preset="|".join(map(re.escape, PRESETS)) or "(?!)",
+    log:
+        LOGS / "download_preset/{preset}.log",
+    benchmark:
+        BENCHMARKS / "download_preset/{preset}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="4h",
+    conda:
+        "../envs/keras.yaml"
+    script:
+        "../scripts/download_preset.py"

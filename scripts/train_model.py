@@ -6,7 +6,8 @@ import pandas as pd
 
 from graft.arrays import gather, open_arrays
 from graft.backends import start_backend
-from graft.files import read_json, record_sums, replacing, verified, write_csv, write_json
+from graft.checkpoints import Checkpoints
+from graft.files import read_json, record_sums, replacing, sha256, verified, write_csv, write_json
 from graft.jobs import job
 from graft.predictions import save_predictions
 from graft.runtime import Stopwatch
@@ -16,17 +17,20 @@ from graft.weights import with_weights
 with job(snakemake) as say:
     stopwatch = Stopwatch()
     start_backend(**snakemake.params.compute)
-    from graft.runs import predict_run, run_facts, train_run
+    from graft.runs import can_be_extended, checkpoint_key, predict_run, run_facts, train_run
 
     index, splits = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.splits))
     data = gather(index, splits, open_arrays(snakemake.input.arrays))
     tuned = snakemake.input.get("tuned")
     best = read_json(verified(tuned)) if tuned else {"params": {}}
     spec = with_weights(set_paths(snakemake.params.model, best["params"]), snakemake.input.get("weights"))
-    trained = train_run(spec, data, snakemake.params.seed)
-    predictions = predict_run(trained.network, data)
-
     output = {name: Path(path) for name, path in snakemake.output.items() if name not in ("sums", "runtime")}
+    depends = [snakemake.params.seed, snakemake.params.compute, snakemake.params.code, *map(sha256, snakemake.input)]
+    minutes = spec["train"].get("checkpoint_minutes", 10)
+    checkpoints = Checkpoints(output["model"].parent / "state", checkpoint_key(spec, *depends), minutes)
+    trained = train_run(spec, data, snakemake.params.seed, checkpoints=checkpoints)
+    predictions = predict_run(trained.network, data, spec.get("test_time", ()))
+
     with replacing(output["model"]) as beside:
         trained.model.save(beside)
     with replacing(output["predictions"]) as beside:
@@ -34,6 +38,8 @@ with job(snakemake) as say:
     write_csv(output["history"], trained.history)
     write_json(snakemake.output.runtime, stopwatch.report(**run_facts(trained)))
     record_sums(snakemake.output.sums, output.values())
+    if not can_be_extended(spec["train"]):
+        checkpoints.clear()
     validation = predictions.splits["validation"]
     accuracy = (validation.log_prob.argmax(axis=1) == validation.label).mean()
     say(f"{len(trained.history)} epochs, validation accuracy {accuracy:.4f}")

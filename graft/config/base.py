@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Union, get_type_hints
 
 from pydantic import (
@@ -59,12 +59,12 @@ def options_of(part: Part) -> type[Strict]:
     return create_model(f"{part.name} options", __base__=Strict, **fields)
 
 
-def choice(key: str, classes: Mapping[str, type[Strict]]) -> Any:
-    """A union of classes told apart by the text under ``key``."""
+def choice(key: str, classes: Mapping[str, type[Strict]], name_of: Callable[[Any], Any] = lambda text: text) -> Any:
+    """A union of classes told apart by the text under ``key``, of which ``name_of`` gives the name of a class."""
     tagged = tuple(Annotated[cls, Tag(name)] for name, cls in classes.items())
 
     def tag(value: Any) -> Any:
-        return value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
+        return name_of(value.get(key) if isinstance(value, Mapping) else getattr(value, key, None))
 
     context: dict[str, Any] = {"key": key, "classes": classes}
     discriminator = Discriminator(

@@ -1,9 +1,18 @@
 """Which networks a study trains: architecture, weights, what is frozen, head, training and tuning."""
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from graft.config.base import (
@@ -21,6 +30,7 @@ from graft.config.base import (
 from graft.config.space import space_problems
 from graft.config.train import Train
 from graft.config.tune import Tune
+from graft.presets import ALLOWED, PATTERN, Preset, part_name, preset_of
 from graft.registry import Part, parts
 from graft.sources.remote import Remote
 
@@ -52,6 +62,7 @@ class Model(OnDatasets):
     image_size: int
     weights: Any = "none"
     train: Train
+    test_time: Annotated[list[Literal["flip", "shift"]], Field(min_length=1)] | None = None
     tune: Tune | None = None
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     why: str | None = None
@@ -79,6 +90,16 @@ class Model(OnDatasets):
         return self
 
     @property
+    def part(self) -> Part:
+        """The architecture among those that are registered."""
+        return parts("graft.models")[part_name(self.architecture)]
+
+    @property
+    def preset(self) -> Preset | None:
+        """The KerasHub preset that the architecture is, if it is one."""
+        return preset_of(self.architecture)
+
+    @property
     def frozen(self) -> bool:
         """Whether a part of the network is frozen, and so needs to see each image once."""
         return False
@@ -87,7 +108,7 @@ class Model(OnDatasets):
     def weights_file(self) -> Remote | None:
         """The published file that the network's weights come in, if they come in one."""
         named = self.weights if isinstance(self.weights, str) else "none"
-        published = parts("graft.models")[self.architecture].facts.get("weights", {}).get(named)
+        published = self.part.facts.get("weights", {}).get(named)
         return published.file if published else None
 
     @property
@@ -103,7 +124,7 @@ class Model(OnDatasets):
     @property
     def code_modules(self) -> tuple[str, ...]:
         """What a job with this model runs beside the modules that its script imports."""
-        return (parts("graft.models")[self.architecture].module,)
+        return (self.part.module,)
 
     @cached_property
     def trained(self) -> dict[str, Any]:
@@ -155,10 +176,11 @@ class Backbone(Model):
 
     @property
     def frozen(self) -> bool:
-        # Of a list, nobody knows before the network is built whether it starts at the images; and a run's weights differ
-        # from seed to seed.
+        # Of a list, nobody knows before the network is built whether it starts at the images; a run's weights differ from
+        # seed to seed; and images that are changed have no activations to store.
         from_run = self.own_weights is not None and self.own_weights.run is not None
-        return self.freeze != "none" and not isinstance(self.freeze, list) and not from_run
+        changed = self.train.augment is not None or self.test_time is not None
+        return self.freeze != "none" and not isinstance(self.freeze, list) and not from_run and not changed
 
     @cached_property
     def frozen_part(self) -> dict[str, Any]:
@@ -166,6 +188,7 @@ class Backbone(Model):
         network = dict(self.trained)
         head = network.pop("head")
         del network["train"]
+        network.pop("test_time", None)
         network.pop("freeze_batch_norm", None)  # in the frozen part it is frozen either way
         return network | ({"head": {"pooling": head["pooling"]}} if self.freeze == "all" else {})
 
@@ -188,11 +211,22 @@ def _freeze(stages: tuple[str, ...] | None) -> Any:
     return word_or(("none", "all"), "{before: <stage>} or [<stage>, ...]", mapping=before, list=listed)
 
 
+def _is_preset(text: str) -> str:
+    if not re.fullmatch(PATTERN, text):
+        raise PydanticCustomError("graft", "{text}", {"text": f"{text!r} is not a preset; allowed: {ALLOWED}"})
+    return text
+
+
 def _model_class(alike: list[Part]) -> type[Strict]:
     """What a study may say of these architectures, which differ in nothing that it could."""
     part, *others = alike
+    architecture: Any = Literal[tuple(one.name for one in alike)]
+    if part.facts.get("preset"):
+        architecture = Annotated[
+            str, AfterValidator(_is_preset), WithJsonSchema({"type": "string", "pattern": PATTERN})
+        ]
     fields: dict[str, Any] = {
-        "architecture": (Literal[tuple(one.name for one in alike)], ...),
+        "architecture": (architecture, ...),
         "image_size": (Annotated[int, Field(ge=part.facts.get("smallest", 1), le=1024)], ...),
         "options": (options_of(part), Field(default_factory=dict, validate_default=True)),
     }
@@ -224,4 +258,4 @@ def _model_classes() -> dict[str, type[Strict]]:
 if TYPE_CHECKING:
     AnyModel = Model
 else:
-    AnyModel = choice("architecture", _model_classes())
+    AnyModel = choice("architecture", _model_classes(), part_name)

@@ -25,7 +25,6 @@ from graft.config.reference import Reference
 from graft.registry import parts
 from graft.words import nearest
 
-
 Problems = list[tuple[tuple[str | int, ...], str]]
 
 
@@ -104,7 +103,8 @@ class Study(Strict):
         """The folder name of a model's frozen activations: backbone, cut, and a hash of all that decides them."""
         backbone = self.models[model]
         assert isinstance(backbone, Backbone)
-        return f"{backbone.architecture}-{backbone.cut}-{short_hash([backbone.frozen_part, self.compute])}"
+        name = backbone.preset.name if backbone.preset else backbone.architecture
+        return f"{name}-{backbone.cut}-{short_hash([backbone.frozen_part, self.compute])}"
 
     def datasets_of(self, item: OnDatasets) -> list[str]:
         """The data sets that a model or an ensemble is for: all, if it names none."""

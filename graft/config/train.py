@@ -5,32 +5,89 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from graft.config.base import Count, Positive, Share, Strict, named
+from graft.config.augment import Augment
+from graft.config.base import Count, Positive, Share, Strict, named, word_or
+
+Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
-class SGD(Strict):
+class _Optimizer(Strict):
+    """What every optimizer takes, by Keras' names: decay apart from the gradient, and clipping of gradients."""
+
+    weight_decay: Positive | None = None
+    clipnorm: Positive | None = None
+    global_clipnorm: Positive | None = None
+    clipvalue: Positive | None = None
+
+    @model_validator(mode="after")
+    def _clips_one_way(self) -> "_Optimizer":
+        if len([clip for clip in (self.clipnorm, self.global_clipnorm, self.clipvalue) if clip is not None]) > 1:
+            raise PydanticCustomError("graft", "clipnorm, global_clipnorm and clipvalue all clip gradients; give one")
+        return self
+
+
+class SGD(_Optimizer):
     name: Literal["sgd"]
-    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    momentum: Momentum | None = None
     nesterov: bool | None = None
 
 
-class Adam(Strict):
+class Adam(_Optimizer):
     name: Literal["adam"]
     beta_1: Share | None = None
     beta_2: Share | None = None
+    epsilon: Positive | None = None
 
 
-class AdamW(Strict):
+class AdamW(_Optimizer):
     name: Literal["adamw"]
-    weight_decay: Positive | None = None
+    beta_1: Share | None = None
+    beta_2: Share | None = None
+    epsilon: Positive | None = None
+
+
+class Nadam(_Optimizer):
+    name: Literal["nadam"]
+    beta_1: Share | None = None
+    beta_2: Share | None = None
+    epsilon: Positive | None = None
+
+
+class RMSprop(_Optimizer):
+    name: Literal["rmsprop"]
+    rho: Share | None = None
+    momentum: Momentum | None = None
+
+
+class Adagrad(_Optimizer):
+    name: Literal["adagrad"]
+
+
+class Adadelta(_Optimizer):
+    name: Literal["adadelta"]
+    rho: Share | None = None
+
+
+class Lion(_Optimizer):
+    name: Literal["lion"]
     beta_1: Share | None = None
     beta_2: Share | None = None
 
 
-class RMSprop(Strict):
-    name: Literal["rmsprop"]
-    rho: Share | None = None
-    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+class Lamb(_Optimizer):
+    name: Literal["lamb"]
+    beta_1: Share | None = None
+    beta_2: Share | None = None
+
+
+class Muon(_Optimizer):
+    name: Literal["muon"]
+    adam_lr_ratio: Positive | None = None
+    momentum: Momentum | None = None
+    nesterov: bool | None = None
+
+
+OPTIMIZERS = (Adadelta, Adagrad, Adam, AdamW, Lamb, Lion, Muon, Nadam, RMSprop, SGD)
 
 
 class EarlyStopping(Strict):
@@ -53,6 +110,11 @@ class InverseTime(Strict):
     decay: Positive
 
 
+class Triangular(Strict):
+    name: Literal["triangular"]
+    peak: Share = 0.25
+
+
 class HeadFirst(Strict):
     """A first phase, in which nothing but the head and what replaces a stage is trained."""
 
@@ -65,18 +127,40 @@ class Train(Strict):
 
     epochs: Count
     batch_size: Count = 32
-    optimizer: named({"adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "sgd": SGD}) = Field(  # type: ignore[valid-type]
+    optimizer: named({cls.__name__.lower(): cls for cls in OPTIMIZERS}) = Field(  # type: ignore[valid-type]
         default_factory=lambda: Adam(name="adam")
     )
     learning_rate: Positive = 1e-3
-    schedule: named({"constant": Constant, "cosine": Cosine, "inverse_time": InverseTime}) = Field(  # type: ignore[valid-type]
-        default_factory=lambda: Constant(name="constant")
+    schedule: named({"constant": Constant, "cosine": Cosine, "inverse_time": InverseTime, "triangular": Triangular}) = (
+        Field(  # type: ignore[valid-type]
+            default_factory=lambda: Constant(name="constant")
+        )
     )
     warmup_epochs: Count | None = None
     steps_per_epoch: Count | None = None
     head_first: HeadFirst | None = None
     layer_decay: Share | None = None
     early_stopping: EarlyStopping | None = None
+    augment: Augment | None = None
+    label_smoothing: Share | None = None
+    class_weights: word_or(("balanced",), "{<class>: <weight>, ...}", mapping=dict[str, Positive]) | None = None  # type: ignore[valid-type]
+    l2: Positive | None = None
+    accumulate: Annotated[int, Field(ge=2)] | None = None
+    ema: Share | None = None
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] | None = None
+    jit: bool | None = None
+    steps_per_execution: Count | None = None
+    on_nan: Literal["stop", "lower_lr"] | None = None
+    retries: Count | None = None
+    checkpoint_minutes: Positive | None = None
+
+    @model_validator(mode="after")
+    def _ema_of_one_optimizer(self) -> "Train":
+        if self.ema is not None and self.layer_decay is not None:
+            raise PydanticCustomError(
+                "graft", "ema and layer_decay do not go together: Keras averages weights of one optimizer"
+            )
+        return self
 
     @model_validator(mode="after")
     def _warms_up_to_something(self) -> "Train":

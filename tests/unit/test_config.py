@@ -1,4 +1,7 @@
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -319,3 +322,43 @@ def test_three_keys_make_a_study(study: dict[str, Any], complaints: Any, read: A
     needed = {name: study[name] for name in ("study", "datasets", "models")}
     assert isinstance(read(needed), Study)
     assert f"{key}: is required" in complaints(without(needed, key))
+
+
+def preset(handle: str) -> dict[str, Any]:
+    return {"architecture": f"hub:{handle}", "image_size": 64, "train": {"epochs": 1}}
+
+
+@pytest.mark.parametrize("freeze", ["all", {"before": "stack3"}])
+@pytest.mark.parametrize(
+    "handle", ["resnet_18_imagenet", "hf://keras/resnet_18_imagenet", "kaggle://keras/resnetv1/keras/resnet_18/3"]
+)
+def test_a_preset_is_a_backbone_with_features_in_a_folder_of_a_safe_name(
+    study: dict[str, Any], read: Any, handle: str, freeze: Any
+) -> None:
+    study["models"]["small"] = preset(handle) | {"weights": "preset", "freeze": freeze}
+    plain = read(study)
+    assert plain.models["small"].frozen
+    assert plain.models["small"].weights_file is None
+    assert plain.models["small"].code_modules == ("graft.models.keras_hub",)
+    assert re.fullmatch(r"hub-[A-Za-z0-9_-]+-(all|stack3)-[0-9a-f]{10}", plain.features("small"))
+
+
+def test_a_run_may_start_from_another_of_the_same_preset_alone(
+    study: dict[str, Any], read: Any, complaints: Any
+) -> None:
+    study["models"]["before"] = preset("resnet_18_imagenet")
+    study["models"]["small"] = preset("resnet_18_imagenet") | {"weights": {"run": "before"}}
+    assert read(study).starts_from(Run("digits", "small", 0)) == Run("digits", "before", 0)
+    study["models"]["before"] = preset("resnet_50_imagenet")
+    assert complaints(study)[1].endswith(
+        "'before' is of architecture hub:resnet_50_imagenet, and this model of hub:resnet_18_imagenet"
+    )
+
+
+def test_a_study_with_a_preset_is_read_without_keras(study: dict[str, Any], study_path: Any) -> None:
+    study["models"]["small"] = preset("resnet_18_imagenet")
+    code = "import sys; from graft.study_file import read_study; read_study(sys.argv[1]); print(*sys.modules)"
+    root = Path(__file__).resolve().parents[2]
+    loaded = subprocess.check_output([sys.executable, "-c", code, study_path(study)], cwd=root, text=True).split()
+    assert "graft.models.keras_hub" in loaded
+    assert not {"keras", "keras_hub", "tensorflow"} & set(loaded)

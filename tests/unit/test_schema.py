@@ -111,7 +111,7 @@ def test_each_architecture_is_a_branch_with_its_own_keys() -> None:
     branches = {ref["$ref"].rpartition("/")[2] for ref in references}
     assert {"dcnn", "efficientnet_lite0", "simcnn", "toy_resnet"} <= branches
     named = [schema["$defs"][name]["properties"]["architecture"] for name in branches]
-    known = [name for branch in named for name in branch.get("enum", [branch.get("const")])]
+    known = [name for branch in named for name in branch.get("enum", [branch.get("const", "hub")])]
     assert sorted(known) == sorted(parts("graft.models"))
     assert "freeze" in schema["$defs"]["efficientnet_lite0"]["properties"]
     assert "freeze" not in schema["$defs"]["simcnn"]["properties"]

@@ -13,6 +13,7 @@ from ruamel.yaml.error import YAMLError
 
 from graft.config import Run
 from graft.errors import UserError
+from graft.presets import ALLOWED
 from graft.registry import parts
 from graft.study_file import choose_study, read_study
 
@@ -42,6 +43,7 @@ def changed(study: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[st
     return study
 
 
+ALLOWED_PRESETS = f"allowed: {ALLOWED}"
 ARCHITECTURES = ", ".join(parts("graft.models"))
 SMALL, PROBE, TUNED = (("models", name) for name in ("small", "probe", "tuned"))
 SPACE = (*TUNED, "tune", "space")
@@ -73,6 +75,32 @@ WRONG = {
         (*SMALL, "architecture"),
         ["vgg"],
         f"models.small.architecture: ['vgg'] is not an architecture; allowed: {ARCHITECTURES}",
+    ),
+    "preset without a name": (
+        (*SMALL, "architecture"),
+        "hub:",
+        f"models.small.architecture: 'hub:' is not a preset; {ALLOWED_PRESETS}",
+    ),
+    "preset on Kaggle without a version": (
+        (*SMALL, "architecture"),
+        "hub:kaggle://keras/resnetv1/keras/resnet_18_imagenet",
+        f"models.small.architecture: 'hub:kaggle://keras/resnetv1/keras/resnet_18_imagenet' is not a preset; {ALLOWED_PRESETS}",
+    ),
+    "preset from elsewhere": (
+        (*SMALL, "architecture"),
+        "hub:https://example.org/preset",
+        f"models.small.architecture: 'hub:https://example.org/preset' is not a preset; {ALLOWED_PRESETS}",
+    ),
+    "folder of a preset that is not there": (
+        (*SMALL, "architecture"),
+        "hub:./absent",
+        "models.small.architecture: absent/config.json does not exist; a preset is a folder with config.json, "
+        f"image_converter.json, model.weights.h5; paths start in {Path.cwd()}",
+    ),
+    "weights that no preset has": (
+        (*SMALL,),
+        {"architecture": "hub:x", "image_size": 32, "train": {"epochs": 1}, "weights": "imagenet"},
+        "models.small.weights: 'imagenet' is not allowed; allowed: none, preset, or {file: <path>}, or {run: <model>}",
     ),
     "model without architecture": (
         (*SMALL, "architecture"),

@@ -49,6 +49,10 @@ def flat(batches: list[list[int]]) -> list[int]:
     return [row for batch in batches for row in batch]
 
 
+def bits(network: Any) -> list[bytes]:
+    return [weights.tobytes() for weights in network.get_weights()]
+
+
 def numbered(training: Any, rows: Any, batch_size: int, seed: int | None = None, inputs: int = 1) -> Any:
     """Batches whose labels and inputs are their rows."""
     count = max(rows, default=0) + 1
@@ -58,21 +62,21 @@ def numbered(training: Any, rows: Any, batch_size: int, seed: int | None = None,
 @given(st.lists(st.integers(0, 50), unique=True, min_size=1), st.integers(1, 9), st.integers(0, 99))
 def test_an_epoch_covers_every_row_once(training: Any, rows: list[int], batch_size: int, seed: int) -> None:
     batches = numbered(training, rows, batch_size, seed)
-    for _ in range(3):
+    for epoch in range(3):
+        batches.start(epoch)
         seen = rows_of(batches)
         assert sorted(flat(seen)) == sorted(rows)
         assert {len(batch) for batch in seen[:-1]} <= {batch_size}
         assert all(batch == sorted(batch) for batch in seen)
-        batches.on_epoch_end()
 
 
 def test_each_epoch_and_seed_has_an_order_of_its_own(training: Any) -> None:
     orders = set()
     for seed in (0, 1):
         batches = numbered(training, range(40), 8, seed)
-        for _ in range(3):
+        for epoch in range(3):
+            batches.start(epoch)
             orders.add(str(rows_of(batches)))
-            batches.on_epoch_end()
     assert len(orders) == 6
 
 
@@ -82,20 +86,32 @@ def test_epochs_of_so_many_steps_go_on_where_the_last_one_ended(training: Any, s
     counted = training.Batches(counted.inputs, counted.labels, counted.rows, 8, 3, steps)
     assert len(counted) == steps
     seen, expected = [], []
-    for _ in range(12):
+    for epoch in range(12):
+        counted.start(epoch)
         seen += rows_of(counted)
-        counted.on_epoch_end()
-    while len(expected) < len(seen):
+    for epoch in range(len(seen) // len(passes) + 1):
+        passes.start(epoch)
         expected += rows_of(passes)
-        passes.on_epoch_end()
     assert seen == expected[: len(seen)]
     assert counted.images == 8 * steps
+
+
+@pytest.mark.parametrize("steps", [None, 3, 7])
+def test_an_epoch_may_be_entered_at_any_step(training: Any, steps: int | None) -> None:
+    whole = numbered(training, range(40), 8, 3)
+    whole = training.Batches(whole.inputs, whole.labels, whole.rows, 8, 3, steps)
+    for epoch in range(3):
+        whole.start(epoch)
+        expected = rows_of(whole)
+        for step in range(len(expected)):
+            whole.start(epoch, step)
+            assert rows_of(whole) == expected[step:]
 
 
 def test_the_order_of_an_epoch_is_found_again(training: Any) -> None:
     one, two = (numbered(training, range(40), 8, 3) for _ in range(2))
     for batches in (one, two):
-        batches.on_epoch_end()
+        batches.start(1)
     random.seed(5)
     np.random.seed(5)
     assert rows_of(one) == rows_of(two)
@@ -105,7 +121,7 @@ def test_the_order_of_an_epoch_is_found_again(training: Any) -> None:
 def test_without_a_seed_batches_follow_the_rows(training: Any, rows: list[int]) -> None:
     batches = numbered(training, rows, 2)
     assert rows_of(batches) == [rows[:2], rows[2:4], rows[4:]]
-    batches.on_epoch_end()
+    batches.start(1)
     assert flat(rows_of(batches)) == rows
 
 
@@ -123,9 +139,14 @@ def test_inputs_and_labels_of_a_batch_are_of_the_same_rows(training: Any, inputs
 def trained(keras: Any, training: Any, data: Data, *, seed: int = 0, epochs: int = 3, **changes: Any) -> Any:
     network = small_network(keras, seed)
     batches = batches_of(training, data, "train", seed=seed)
-    more = {key: changes.pop(key) for key in ("early_stopping", "on_epoch") if key in changes}
-    training.compile_network(network, epochs * len(batches), **ADAM | changes)
-    history = training.train_network(network, batches, batches_of(training, data, "validation"), epochs=epochs, **more)
+    more = {key: changes.pop(key) for key in ("checkpoints", "on_epoch") if key in changes}
+    stopping = changes.pop("early_stopping", None)
+
+    def start() -> None:
+        training.compile_network(network, epochs * len(batches), **ADAM | changes)
+
+    phases = [training.Phase(epochs, start, stopping)]
+    history = training.train_network(network, phases, batches, batches_of(training, data, "validation"), **more)
     return network, history
 
 
@@ -149,14 +170,25 @@ def test_each_epoch_is_handed_on(keras: Any, training: Any, data: Data) -> None:
 def test_the_state_of_global_generators_does_not_count(keras: Any, training: Any, data: Data) -> None:
     outcomes = []
     for state in (1, 2):
-        network = small_network(keras)
-        batches = batches_of(training, data, "train", seed=0)
-        training.compile_network(network, 2 * len(batches), **ADAM)
         random.seed(state)
         np.random.seed(state)
-        training.train_network(network, batches, batches_of(training, data, "validation"), epochs=2)
-        outcomes.append(np.concatenate([weights.ravel() for weights in network.get_weights()]).tobytes())
+        network, _ = trained(keras, training, data, epochs=2)
+        outcomes.append(bits(network))
     assert outcomes[0] == outcomes[1]
+
+
+def test_an_epoch_is_its_batches_in_their_order(keras: Any, training: Any, data: Data) -> None:
+    """Keras shuffles nothing, and reads no batch of the epoch before or after."""
+    network, _ = trained(keras, training, data, epochs=3)
+    by_hand = small_network(keras)
+    training.compile_network(by_hand, 1, **ADAM)
+    batches = batches_of(training, data, "train", seed=0)
+    for epoch in range(3):
+        batches.start(epoch)
+        for k in range(len(batches)):
+            by_hand.train_on_batch(*batches[k])
+    for ours, theirs in zip(network.get_weights(), by_hand.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize("epochs", [1, 4])
@@ -293,7 +325,7 @@ def test_a_loss_that_is_no_number_ends_training_with_its_epoch(keras: Any, train
             on_epoch=lambda epoch, logs: seen.append(epoch),
         )
     assert isinstance(error.value, UserError)
-    assert str(error.value).startswith("training diverged in epoch 1 (")
+    assert str(error.value).startswith("training diverged in epoch 1, step ")
     assert "loss nan" in str(error.value)
     assert str(error.value).endswith("; lower train.learning_rate")
     assert seen == []

@@ -162,7 +162,7 @@ def test_another_seed_searches_elsewhere(tuning: Any, undisturbed: Any, tmp_path
 def test_a_trial_that_diverges_counts_as_pruned(tuning: Any, tmp_path: Path) -> None:
     def diverging(values: dict[str, Any], report: Callable[[int, float], None]) -> float:
         if values["head.units"] > 32:
-            raise tuning.DivergedError(1, {"loss": float("nan")})
+            raise tuning.DivergedError(1, 1, {"loss": float("nan")})
         return bowl(values, report)
 
     study = tuning.search(tmp_path / "o.db", "s", diverging, **OPTIONS)
@@ -176,7 +176,7 @@ def test_a_trial_that_diverges_counts_as_pruned(tuning: Any, tmp_path: Path) -> 
 
 def test_a_search_without_an_end_says_what_to_change(tuning: Any, tmp_path: Path) -> None:
     def diverging(values: dict[str, Any], report: Callable[[int, float], None]) -> float:
-        raise tuning.DivergedError(1, {"loss": float("nan")})
+        raise tuning.DivergedError(1, 1, {"loss": float("nan")})
 
     with pytest.raises(UserError) as error:
         tuning.search(tmp_path / "o.db", "s", diverging, **OPTIONS | {"trials": 2})

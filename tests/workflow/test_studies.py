@@ -79,7 +79,9 @@ def test_a_reduced_study_runs_to_its_report(project: Project, tmp_path: Path, na
     model, source, write = SMALL[name]
     whole = YAML(typ="safe", pure=True).load(ROOT / f"studies/{name}.yaml")
     (dataset,) = (
-        key for key, value in whole["datasets"].items() if source in (value["source"], dict(value["source"]).get("name"))
+        key
+        for key, value in whole["datasets"].items()
+        if source in (value["source"], dict(value["source"]).get("name"))
         if key in whole["models"][model].get("datasets", whole["datasets"])
     )
     reduced = {"study": name, "extends": f"studies/{name}.yaml", "limits": LIMITS | {"models": [model]}, "threads": 1}
