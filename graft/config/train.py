@@ -14,6 +14,7 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
 class _Optimizer(Strict):
     """What every optimizer takes, by Keras' names: decay apart from the gradient, and clipping of gradients."""
 
+    name: str
     weight_decay: Positive | None = None
     clipnorm: Positive | None = None
     global_clipnorm: Positive | None = None
@@ -87,7 +88,9 @@ class Muon(_Optimizer):
     nesterov: bool | None = None
 
 
-OPTIMIZERS = (Adadelta, Adagrad, Adam, AdamW, Lamb, Lion, Muon, Nadam, RMSprop, SGD)
+OPTIMIZERS = {
+    cls.__name__.lower(): cls for cls in (Adadelta, Adagrad, Adam, AdamW, Lamb, Lion, Muon, Nadam, RMSprop, SGD)
+}
 
 
 class EarlyStopping(Strict):
@@ -115,6 +118,9 @@ class Triangular(Strict):
     peak: Share = 0.25
 
 
+SCHEDULES = {"constant": Constant, "cosine": Cosine, "inverse_time": InverseTime, "triangular": Triangular}
+
+
 class HeadFirst(Strict):
     """A first phase, in which nothing but the head and what replaces a stage is trained."""
 
@@ -127,15 +133,11 @@ class Train(Strict):
 
     epochs: Count
     batch_size: Count = 32
-    optimizer: named({cls.__name__.lower(): cls for cls in OPTIMIZERS}) = Field(  # type: ignore[valid-type]
+    optimizer: named(OPTIMIZERS) = Field(  # type: ignore[valid-type]
         default_factory=lambda: Adam(name="adam")
     )
     learning_rate: Positive = 1e-3
-    schedule: named({"constant": Constant, "cosine": Cosine, "inverse_time": InverseTime, "triangular": Triangular}) = (
-        Field(  # type: ignore[valid-type]
-            default_factory=lambda: Constant(name="constant")
-        )
-    )
+    schedule: named(SCHEDULES) = Field(default_factory=lambda: Constant(name="constant"))  # type: ignore[valid-type]
     warmup_epochs: Count | None = None
     steps_per_epoch: Count | None = None
     head_first: HeadFirst | None = None

@@ -47,10 +47,11 @@ ALLOWED_PRESETS = f"allowed: {ALLOWED}"
 ARCHITECTURES = ", ".join(parts("graft.models"))
 SMALL, PROBE, TUNED = (("models", name) for name in ("small", "probe", "tuned"))
 SPACE = (*TUNED, "tune", "space")
-MODEL_KEYS = "datasets, architecture, image_size, weights, train, tune, seeds, why, options"
+MODEL_KEYS = "datasets, architecture, image_size, weights, train, test_time, tune, seeds, why, options"
 TRAIN_KEYS = (
     "epochs, batch_size, optimizer, learning_rate, schedule, warmup_epochs, steps_per_epoch, head_first, layer_decay, "
-    "early_stopping"
+    "early_stopping, augment, label_smoothing, class_weights, l2, accumulate, ema, precision, jit, steps_per_execution, "
+    "on_nan, retries, checkpoint_minutes"
 )
 
 WRONG = {
@@ -224,12 +225,13 @@ WRONG = {
     "option of another optimizer": (
         (*SMALL, "train", "optimizer"),
         {"name": "adam", "momentum": 0.9},
-        "models.small.train.optimizer.momentum: is not a key here; allowed: name, beta_1, beta_2",
+        "models.small.train.optimizer.momentum: is not a key here; allowed: name, "
+        "weight_decay, clipnorm, global_clipnorm, clipvalue, beta_1, beta_2, epsilon",
     ),
     "optimizer without a name": (
         (*SMALL, "train", "optimizer"),
         {"momentum": 0.9},
-        "models.small.train.optimizer.name: is required; allowed: adam, adamw, rmsprop, sgd",
+        "models.small.train.optimizer.name: is required; allowed: adadelta, adagrad, adam, adamw, lamb, lion, muon, nadam, rmsprop, sgd",
     ),
     "unknown schedule": (
         (*SMALL, "train", "schedule"),
@@ -405,7 +407,8 @@ WRONG_SPACE = {
     ),
     "option of another optimizer": (
         {"train.optimizer.momentum": {"low": 0.1, "high": 0.9}},
-        "train.optimizer.momentum: is not a key here; allowed: name, beta_1, beta_2",
+        "train.optimizer.momentum: is not a key here; allowed: name, "
+        "weight_decay, clipnorm, global_clipnorm, clipvalue, beta_1, beta_2, epsilon",
     ),
     "end out of range": (
         {"train.learning_rate": {"low": -0.1, "high": 0.2}},
@@ -482,7 +485,8 @@ def test_dimensions_that_do_not_fit_together_are_named(study: dict[str, Any], co
     assert complaints(changed(spelled, SPACE, space)) == [
         ": 1 problem in this study:",
         "models.tuned.tune.space: train.optimizer.name: adam and train.optimizer.momentum: 0.0 do not go together: "
-        "is not a key here; allowed: name, beta_1, beta_2",
+        "is not a key here; allowed: name, "
+        "weight_decay, clipnorm, global_clipnorm, clipvalue, beta_1, beta_2, epsilon",
     ]
 
 

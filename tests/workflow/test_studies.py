@@ -81,14 +81,19 @@ def test_a_reduced_study_runs_to_its_report(project: Project, tmp_path: Path, na
     (dataset,) = (
         key
         for key, value in whole["datasets"].items()
-        if source in (value["source"], dict(value["source"]).get("name"))
-        if key in whole["models"][model].get("datasets", whole["datasets"])
+        if source in (value["source"], value["source"]["name"] if isinstance(value["source"], dict) else "")
+        and key in whole["models"][model].get("datasets", [key])
     )
-    reduced = {"study": name, "extends": f"studies/{name}.yaml", "limits": LIMITS | {"models": [model]}, "threads": 1}
+    reduced = {
+        "study": f"reduced_{name}",
+        "extends": f"studies/{name}.yaml",
+        "limits": LIMITS | {"models": [model]},
+        "threads": 1,
+    }
     if write:
         changes = {"source": {"name": source, "sha256": write(tmp_path)}}
         reduced |= {"mirror": [str(tmp_path)], "datasets": {dataset: changes}}
-    YAML(typ="safe", pure=True).dump(reduced | {"study": f"reduced_{name}"}, project.folder / "reduced.yaml")
+    YAML(typ="safe", pure=True).dump(reduced, project.folder / "reduced.yaml")
     project.snakemake("--cores", "2", "--configfile", "reduced.yaml")
     results = project.folder / f"results/reduced_{name}"
     runs = pd.read_csv(results / "tables/runs.csv")
