@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from graft.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -24,7 +22,8 @@ INSTALL = {
 def start_backend(backend: str, *, threads: int, deterministic: bool, gpus: int = 1) -> None:
     """Choose Keras' backend, its number of CPU threads, and whether equal seeds give equal bits; once per process.
 
-    ``gpus`` is how many one network is to be trained on; :func:`parallel` does it.
+    The threads of NumPy and its like are those that Snakemake sets in the environment of a job. ``gpus`` is how many one
+    network is to be trained on; :func:`parallel` does it.
 
     Raises:
         UserError: the backend is not installed, or cannot train on several GPUs.
@@ -33,8 +32,6 @@ def start_backend(backend: str, *, threads: int, deterministic: bool, gpus: int 
         raise UserError(f"gpus: {gpus} with backend: torch is not offered; allowed: 1, or backend: tensorflow or jax")
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    for library in ("OMP", "OPENBLAS", "MKL"):  # those that are loaded from here on
-        os.environ[f"{library}_NUM_THREADS"] = str(threads)
     if backend == "jax":
         _prepare_jax(threads, deterministic)
     elif backend == "torch" and deterministic:
@@ -43,7 +40,6 @@ def start_backend(backend: str, *, threads: int, deterministic: bool, gpus: int 
         framework = importlib.import_module(backend)
     except ImportError as error:
         raise UserError(f"backend: {backend} is not installed ({error}); {INSTALL[backend]}") from error
-    threadpool_limits(threads)  # those that are loaded already, as NumPy's is
     if backend == "tensorflow":
         _start_tensorflow(framework, threads, deterministic)
     elif backend == "torch":
@@ -104,9 +100,9 @@ def parallel(gpus: int) -> Iterator[Callable[[Any], None]]:
     """
     import keras
 
-    names = device_names()[:gpus]
-    if gpus > 1 and names[0] == "cpu:0" and len(names) == 1:
-        log.info("gpus: %d, and there is none; trains on the CPU", gpus)
+    names = device_names()[:gpus] if gpus > 1 else ["any"]
+    if names == ["cpu:0"]:
+        log.info("gpus: %d, and there is none: trains on the CPU", gpus)
     elif len(names) < gpus:
         raise UserError(f"gpus: {gpus} are asked for, and {keras.backend.backend()} finds {len(names)}")
     if len(names) == 1:
