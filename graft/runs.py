@@ -88,7 +88,7 @@ def _training_change(train: Mapping[str, Any], data: Data, seed: int) -> Callabl
     ) -> tuple[Any, ...]:
         inputs: Any = arrays if len(arrays) > 1 else arrays[0]
         if options:
-            rng = np.random.default_rng([seed, turn, k])
+            rng = np.random.default_rng([seed, turn, k + 1])  # 0 would be the generator that orders the pass
             inputs, labels = augment(inputs, labels, classes, rng, rows=rows, number_of_pass=turn, seed=seed, **options)
         share = _one_hot(labels, classes) if soft or weights is not None else labels
         seen = ((1 - smoothing) * share + np.float32(smoothing / classes)).astype(np.float32) if soft else labels

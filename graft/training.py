@@ -209,13 +209,14 @@ def compile_network(
     J. Control and Optimization 30, 1992). With ``soft_labels``, labels are probabilities (n, classes).
     """
     updates = max(steps // accumulate, 1)
+    classes = {name.lower(): value for name, value in vars(keras.optimizers).items()}
     options = {key: value for key, value in optimizer.items() if key != "name"}
     options |= {"gradient_accumulation_steps": accumulate} if accumulate > 1 else {}
     options |= {"use_ema": True, "ema_momentum": ema} if ema is not None else {}
 
     def make(factor: float) -> Any:
         rate = _schedule(schedule, factor * learning_rate, updates, warmup_steps // accumulate)
-        return keras.optimizers.get({"class_name": optimizer["name"], "config": options | {"learning_rate": rate}})
+        return classes[optimizer["name"]](learning_rate=rate, **options)
 
     losses = keras.losses
     network.compile(

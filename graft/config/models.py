@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from graft.config.augment import TestTime
 from graft.config.base import (
     LAYER,
     Count,
@@ -62,7 +63,7 @@ class Model(OnDatasets):
     image_size: int
     weights: Any = "none"
     train: Train
-    test_time: Annotated[list[Literal["flip", "shift"]], Field(min_length=1)] | None = None
+    test_time: TestTime | None = None
     tune: Tune | None = None
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     why: str | None = None

@@ -210,8 +210,9 @@ def test_a_resized_crop_has_the_share_and_the_aspect_asked_for() -> None:
 
 def test_resized_crops_lie_anywhere() -> None:
     left, top = changed(ramp(128, 300), resized_crop=[0.25, 0.25])[0][:, 0, 0, :2].T / 64
-    assert min(left.min(), top.min()) < 0.05
-    assert max(left.max(), top.max()) > 0.95
+    for edge in (left, top):
+        assert edge.min() < 0.05
+        assert edge.max() > 0.95
     assert abs(np.corrcoef(left, top)[0, 1]) < 0.25
 
 
@@ -389,6 +390,13 @@ def test_the_shares_of_mixup_have_the_moments_of_the_beta_distribution(alpha: fl
     shares = [changed(photos(8, 16), seed, mixup=alpha)[1].diagonal().min() for seed in range(1000)]
     assert np.mean(shares) == pytest.approx(0.5, abs=0.06)
     assert np.var(shares) == pytest.approx(stats.beta(alpha, alpha).var(), rel=0.15)
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_every_partner_is_as_likely(name: str) -> None:
+    """With an alpha of 20, hardly a share is none or all."""
+    met = sum((changed(photos(8, 4), seed, **{name: 20.0})[1][:, :4] > 0).astype(int) for seed in range(400))
+    assert all(likely(count, 400, 0.25) for count in met[~np.eye(4, dtype=bool)])
 
 
 def test_images_of_one_class_stay_in_it() -> None:

@@ -7,9 +7,10 @@ import pytest
 
 import graft.finetune
 from graft.arrays import Data
+from graft.errors import UserError
 from graft.features import save_activations, split_network
 from graft.finetune import build_network
-from graft.metrics import top_k_accuracy
+from graft.metrics import log_loss, top_k_accuracy
 from graft.registry import Part, parts
 from graft.weights import Weights
 
@@ -31,6 +32,10 @@ LITE0 = {
     "options": {},
     "train": TRAIN | {"epochs": 1},
 }
+
+
+def with_train(spec: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return spec | {"train": spec["train"] | changes}
 
 
 def tiny(inputs: Any, *, dropout: float = 0.0) -> Any:
@@ -171,13 +176,146 @@ def test_an_epoch_may_be_so_many_steps(runs: Any, data: Data) -> None:
     assert bits(run) != bits(runs.train_run(SCRATCH, data, 0))
 
 
+# -- recipes -------------------------------------------------------------------------------------------------------------
+
+
+def seen(runs: Any, data: Data, **train: Any) -> tuple[Any, ...]:
+    """The first training batch as the network sees it."""
+    change = runs._training_change(TRAIN | train, data, 0)
+    rows = data.rows["train"][:12]
+    return change((data.inputs[0][rows],), data.label[rows], rows, 0, 0)
+
+
+def test_smoothed_labels_share_what_they_lose(runs: Any, data: Data) -> None:
+    images, labels = seen(runs, data, label_smoothing=0.1)
+    rows = data.rows["train"][:12]
+    np.testing.assert_array_equal(images, data.inputs[0][rows])
+    expected = np.full((12, 10), 0.01) + 0.9 * np.eye(10)[data.label[rows]]
+    np.testing.assert_allclose(labels, expected, atol=1e-6)
+
+
+def test_labels_are_smoothed_for_training_alone(runs: Any, data: Data) -> None:
+    run = runs.train_run(with_train(SCRATCH, epochs=1, label_smoothing=0.9), data, 0)
+    log_prob = runs.predict_run(run.network, data).splits["validation"].log_prob
+    label = data.label[data.rows["validation"]]
+    assert run.history[-1]["val_loss"] == pytest.approx(log_loss(log_prob, label), rel=1e-4)
+
+
+def test_balanced_weights_are_those_of_scikit_learn(runs: Any, data: Data) -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    label = data.label[data.rows["train"]]
+    expected = compute_class_weight("balanced", classes=np.arange(10), y=label)
+    _, labels, weights = seen(runs, data, class_weights="balanced")
+    np.testing.assert_allclose(weights, expected[labels], rtol=1e-5)
+    np.testing.assert_array_equal(labels, label[:12])
+    _, labels, weights = seen(runs, data, class_weights={"3": 7.0})
+    assert weights.tolist() == [7.0 if label == 3 else 1.0 for label in labels]
+    with pytest.raises(UserError, match=r"^train\.class_weights: 'three' is not a class; "):
+        seen(runs, data, class_weights={"three": 2.0})
+
+
+def test_mixed_labels_and_weights_of_classes_go_together(runs: Any, data: Data) -> None:
+    _, labels, weights = seen(runs, data, class_weights={"3": 7.0}, augment={"mixup": 1.0}, label_smoothing=0.1)
+    assert labels.shape == (12, 10)
+    np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-5)
+    hard = (labels - 0.01) / 0.9
+    np.testing.assert_allclose(weights, 1 + 6 * hard[:, 3], atol=1e-4)
+
+
+def test_l2_is_added_to_the_loss(keras: Any, runs: Any, data: Data) -> None:
+    still = with_train(SCRATCH, epochs=1, learning_rate=1e-30, optimizer={"name": "sgd"})
+    plain, penalised = (runs.train_run(spec, data, 0) for spec in (still, with_train(still, l2=0.01)))
+    kernels = [weight for weight in plain.model.trainable_weights if weight.name == "kernel"]
+    squares = sum(float(np.sum(np.square(keras.ops.convert_to_numpy(kernel)))) for kernel in kernels)
+    assert len(kernels) == 3
+    difference = penalised.history[0]["val_loss"] - plain.history[0]["val_loss"]
+    assert difference == pytest.approx(0.01 * squares, rel=1e-3)
+
+
+def test_half_precision_trains_and_is_saved(keras: Any, runs: Any, data: Data, tmp_path: Path) -> None:
+    run = runs.train_run(with_train(SCRATCH, precision="mixed_bfloat16"), data, 0)
+    assert run.model.get_layer("first_conv").compute_dtype == "bfloat16"
+    assert run.model.get_layer("first_conv").variable_dtype == "float32"
+    run.model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    one, other = (runs.predict_run(model, data).splits["test"].log_prob for model in (run.network, loaded))
+    np.testing.assert_allclose(one, other, atol=1e-2)
+    assert runs.train_run(SCRATCH, data, 0, epochs=1).model.get_layer("first_conv").compute_dtype == "float32"
+
+
+def test_predictions_are_the_mean_over_views(keras: Any, runs: Any, data: Data, scratch: Any) -> None:
+    ours = runs.predict_run(scratch.network, data, ["flip"]).splits["test"].log_prob
+    images = data.inputs[0][data.rows["test"]]
+    each = []
+    for view in (images, images[:, :, ::-1]):
+        logits = keras.ops.convert_to_numpy(scratch.network(view)).astype(np.float64)
+        each.append(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(np.exp(ours), np.mean(each, axis=0), atol=1e-5)
+
+
+def test_a_diverging_run_is_tried_once_at_a_tenth_of_the_rate(
+    runs: Any, data: Data, caplog: pytest.LogCaptureFixture
+) -> None:
+    high = with_train(SCRATCH, optimizer={"name": "sgd"}, learning_rate=3e38, schedule={"name": "constant"}, epochs=1)
+    with pytest.raises(runs.DivergedError), caplog.at_level("INFO"):
+        runs.train_run(with_train(high, on_nan="lower_lr"), data, 0)
+    assert caplog.text.count("once more, at a tenth of the rate") == 1
+    tried: list[float] = []
+
+    def once(spec: Any, *_: Any) -> Any:
+        tried.append(spec["train"]["learning_rate"])
+        if len(tried) == 1:
+            raise runs.DivergedError(1, 2, {"loss": float("nan")})
+        return "trained"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "_train_once", once)
+        assert runs.train_run(with_train(SCRATCH, on_nan="lower_lr"), data, 0) == "trained"
+    assert tried == pytest.approx([1e-2, 1e-3])
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying")])
+def test_batches_that_do_not_fit_are_halved_or_named(
+    runs: Any, data: Data, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    tried: list[tuple[int, int]] = []
+
+    def once(spec: Any, *_: Any) -> Any:
+        tried.append((spec["train"]["batch_size"], spec["train"].get("accumulate", 1)))
+        raise error
+
+    monkeypatch.setattr(runs, "_train_once", once)
+    with pytest.raises(UserError, match=r"^out of memory with batch_size 16; lower train\.batch_size"):
+        runs.train_run(SCRATCH, data, 0)
+    with pytest.raises(UserError, match="batch_size 4;"):
+        runs.train_run(with_train(SCRATCH, retries=2), data, 0)
+    assert tried == [(16, 1), (16, 1), (8, 2), (4, 4)]
+
+
+def test_other_errors_are_no_lack_of_memory(runs: Any, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    def once(*_: Any) -> Any:
+        raise ValueError("something else")
+
+    monkeypatch.setattr(runs, "_train_once", once)
+    with pytest.raises(ValueError, match="something else"):
+        runs.train_run(with_train(SCRATCH, retries=2, on_nan="lower_lr"), data, 0)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_checkpoint_belongs_to_all_that_decides_a_run(runs: Any, schedule: str) -> None:
+    spec = with_train(SCRATCH, schedule={"name": schedule})
+    key = runs.checkpoint_key(spec, "code", 0)
+    assert runs.checkpoint_key(with_train(spec, checkpoint_minutes=3, retries=1), "code", 0) == key
+    for other in (with_train(spec, batch_size=8), spec | {"options": {}}, spec | {"weights": {"run": "x"}}):
+        assert runs.checkpoint_key(other, "code", 0) != key
+    assert runs.checkpoint_key(spec, "code", 1) != key
+    assert (runs.checkpoint_key(with_train(spec, epochs=99), "code", 0) == key) == (schedule == "constant")
+
+
 # -- the head first, stages at rates of their own, weights of another run -------------------------------------------------
 
 WARM = SCRATCH | {"weights": "known", "options": {}}
-
-
-def with_train(spec: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return spec | {"train": spec["train"] | changes}
 
 
 def test_first_the_head_is_trained_and_nothing_else(keras: Any, runs: Any, data: Data) -> None:

@@ -1,6 +1,7 @@
 import math
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -198,6 +199,58 @@ def test_cosine_falls_as_its_formula(keras: Any, training: Any, data: Data, epoc
     assert [row["learning_rate"] for row in history] == pytest.approx(expected, abs=1e-8)
 
 
+def test_a_triangular_rate_rises_evenly_to_its_peak_and_falls_to_zero(keras: Any, training: Any) -> None:
+    network = small_network(keras)
+    schedule = {"name": "triangular", "peak": 0.25}
+    training.compile_network(network, 40, optimizer={"name": "sgd"}, learning_rate=0.02, schedule=schedule)
+    rate = network.optimizer._learning_rate
+    rates = [float(keras.ops.convert_to_numpy(rate(step))) for step in (0, 5, 10, 25, 40, 50)]
+    assert rates == pytest.approx([0, 0.01, 0.02, 0.01, 0, 0], abs=1e-8)
+
+
+def test_accumulated_gradients_are_those_of_a_larger_batch(keras: Any, training: Any, data: Data) -> None:
+    weights = []
+    for batch_size, accumulate in ((30, 1), (15, 2)):
+        network = small_network(keras)
+        options = {"optimizer": {"name": "sgd"}, "learning_rate": 0.1, "schedule": {"name": "constant"}}
+        rows = data.rows["train"]
+
+        def start(network: Any = network, accumulate: int = accumulate, options: Any = options) -> None:
+            training.compile_network(network, 4 // accumulate, accumulate=accumulate, **options)
+
+        batches = training.Batches(data.inputs, data.label, rows, batch_size)
+        validation = batches_of(training, data, "validation")
+        training.train_network(network, [training.Phase(2, start)], batches, validation)
+        weights.append(network.get_weights())
+    for ours, theirs in zip(*weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert np.abs(weights[0][0] - small_network(keras).get_weights()[0]).max() > 1e-3
+
+
+def test_the_average_of_weights_is_validated_and_kept(keras: Any, training: Any, data: Data) -> None:
+    """After one epoch of k steps, an average of momentum m is the mean that its formula gives."""
+    plain = small_network(keras)
+    options = {"optimizer": {"name": "sgd"}, "learning_rate": 0.1, "schedule": {"name": "constant"}}
+    training.compile_network(plain, 4, **options)
+    batches = training.Batches(data.inputs, data.label, data.rows["train"], 15)
+    average = plain.get_weights()
+    for k in range(len(batches)):
+        plain.train_on_batch(*batches[k])
+        # Keras starts the average at the first values that a step leaves.
+        average = (
+            plain.get_weights()
+            if k == 0
+            else [0.9 * a + 0.1 * w for a, w in zip(average, plain.get_weights(), strict=True)]
+        )
+    network = small_network(keras)
+    phases = [training.Phase(1, lambda: training.compile_network(network, 4, ema=0.9, **options))]
+    history = training.train_network(network, phases, batches, batches_of(training, data, "validation"))
+    for ours, theirs in zip(network.get_weights(), average, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    log_prob = training.predict_log_prob(network, batches_of(training, data, "validation"))
+    assert history[-1]["val_loss"] == pytest.approx(log_loss(log_prob, data.label[data.rows["validation"]]), rel=1e-4)
+
+
 def test_a_rate_grows_evenly_to_where_the_cosine_starts(keras: Any, training: Any, data: Data) -> None:
     network, steps = small_network(keras), 40
     options = {"optimizer": {"name": "sgd"}, "learning_rate": 0.02, "schedule": {"name": "cosine"}}
@@ -256,7 +309,13 @@ def test_a_constant_rate_stays(keras: Any, training: Any, data: Data) -> None:
 @pytest.mark.parametrize(
     "optimizer",
     [
-        {"name": "sgd", "momentum": 0.5, "nesterov": True},
+        {"name": "adadelta", "rho": 0.8},
+        {"name": "adagrad", "global_clipnorm": 1.0},
+        {"name": "lamb", "beta_1": 0.8},
+        {"name": "lion", "beta_2": 0.95},
+        {"name": "muon", "momentum": 0.8, "nesterov": False},
+        {"name": "nadam", "beta_1": 0.8, "clipnorm": 0.5},
+        {"name": "sgd", "momentum": 0.5, "nesterov": True, "weight_decay": 1e-3, "clipvalue": 0.1},
         {"name": "adam", "beta_1": 0.8, "beta_2": 0.95},
         {"name": "adamw", "weight_decay": 0.25, "beta_1": 0.7, "beta_2": 0.9},
         {"name": "rmsprop", "rho": 0.7, "momentum": 0.3},
@@ -329,6 +388,21 @@ def test_a_loss_that_is_no_number_ends_training_with_its_epoch(keras: Any, train
     assert "loss nan" in str(error.value)
     assert str(error.value).endswith("; lower train.learning_rate")
     assert seen == []
+
+
+def test_a_training_that_was_longer_is_not_cut_short(keras: Any, training: Any, data: Data, tmp_path: Path) -> None:
+    for epochs in (3, 2):
+        _, history = trained(keras, training, data, epochs=epochs, checkpoints=training.Checkpoints(tmp_path, "key"))
+        assert len(history) == epochs
+
+
+def test_a_run_that_stopped_early_stays_stopped(keras: Any, training: Any, data: Data, tmp_path: Path) -> None:
+    stopping = {"metric": "val_loss", "patience": 1}
+    common = {"epochs": 30, "learning_rate": 0.3, "early_stopping": stopping}
+    first, history = trained(keras, training, data, **common, checkpoints=training.Checkpoints(tmp_path, "key"))
+    assert len(history) < 30
+    again, same = trained(keras, training, data, **common, checkpoints=training.Checkpoints(tmp_path, "key"))
+    assert same == history and bits(again) == bits(first)
 
 
 # -- predictions ---------------------------------------------------------------------------------------------------------
