@@ -26,6 +26,12 @@ def open_arrays(sums: str | Path) -> list[np.ndarray]:
     return [np.load(path, mmap_mode="r", allow_pickle=False) for path in verified_all(sums)]
 
 
+def open_inputs(images: str | Path, features: str | Path | None) -> list[np.ndarray]:
+    """What a network trains on: the stored activations of its frozen part, if there are any, else the images."""
+    stored = [path for path in verified_all(features) if path.suffix == ".npy"] if features else []
+    return [np.load(path, mmap_mode="r", allow_pickle=False) for path in stored] or open_arrays(images)
+
+
 def gather(index: pd.DataFrame, splits: pd.DataFrame, inputs: Sequence[np.ndarray]) -> Data:
     """Bring arrays, whose rows follow ``index``, and the splits of a study together.
 

@@ -1,12 +1,17 @@
 """How the frozen part of a network is cached: it runs once per image, and models train on its activations."""
 
+import math
+import shutil
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from graft.files import replacing
+from graft.files import replacing, write_text
+
+GIB = 2**30
 
 
 def _is_constant(layer: Any) -> bool:
@@ -44,16 +49,38 @@ def split_network(model: Any) -> tuple[Any, Any]:
     return prefix, keras.Model(tensors, model.outputs[0], name="suffix")
 
 
-def save_activations(prefix: Any, images: np.ndarray, folder: Path, batch_size: int = 256) -> list[Path]:
+NOT_STORED = "not_stored.txt"
+
+
+def _refuse(shapes: Sequence[tuple[int, ...]], dtype: str, folder: Path) -> str:
+    """Why arrays of these shapes are not stored, or nothing if the disk has room for them and a tenth more."""
+    folder.mkdir(parents=True, exist_ok=True)
+    need = sum(math.prod(shape) for shape in shapes) * np.dtype(dtype).itemsize
+    free = shutil.disk_usage(folder).free
+    if need < 0.9 * free:
+        return ""
+    return (
+        f"activations need {need / GIB:.1f} GiB and the disk has {free / GIB:.1f} GiB free, so they are computed in every "
+        "epoch; free some, or set features: {dtype: float16}, and delete this folder"
+    )
+
+
+def save_activations(
+    prefix: Any, images: np.ndarray, folder: Path, batch_size: int = 256, dtype: str = "float32"
+) -> list[Path]:
     """Run ``prefix`` over uint8 images (n, h, w, 3), batch by batch.
 
-    Writes each of its outputs, float32 with n rows, to ``activations<k>.npy`` in ``folder``; returns their paths.
+    Writes each of its outputs, n rows of ``dtype``, to ``activations<k>.npy`` in ``folder``; returns their paths. If they
+    are too large for the disk, writes a text that says so instead, and returns its path.
     """
     paths = [folder / f"activations{k}.npy" for k in range(len(prefix.outputs))]
+    shapes = [(len(images), *output.shape[1:]) for output in prefix.outputs]
+    if text := _refuse(shapes, dtype, folder):
+        write_text(folder / NOT_STORED, f"{text}\n")
+        return [folder / NOT_STORED]
     with ExitStack() as stack:
         files = [stack.enter_context(replacing(path)) for path in paths]
-        shapes = [(len(images), *output.shape[1:]) for output in prefix.outputs]
-        arrays = [np.lib.format.open_memmap(f, "w+", np.float32, shape) for f, shape in zip(files, shapes, strict=True)]
+        arrays = [np.lib.format.open_memmap(f, "w+", dtype, shape) for f, shape in zip(files, shapes, strict=True)]
         for start in range(0, len(images), batch_size):
             outputs = prefix.predict_on_batch(images[start : start + batch_size])
             for array, output in zip(arrays, outputs if isinstance(outputs, list) else [outputs], strict=True):

@@ -64,21 +64,41 @@ def templates(*names):
     return [PROJECT / f"graft/report/{name}.j2" for name in names]
 
 
-def features_of(dataset, model):
-    """The folder of a model's frozen activations on a data set."""
-    return STORES[dataset] / f"{study.models[model].image_size}px/features/{study.features(model)}"
+def images_of(dataset, model):
+    """The list of the images that a model sees."""
+    return STORES[dataset] / f"{study.models[model].image_size}px/SHA256SUMS"
 
 
-FROZEN = {study.features(name): name for name, model in study.models.items() if model.frozen}
-COMPUTED = sorted({(data, features_of(data, model)) for data, model in TRAINED if study.models[model].frozen})
+def features_of(run):
+    """The folder of the frozen activations that a run trains on: shared by studies, but for weights of a run of this one."""
+    name = study.features_name(run.model)
+    if study.starts_from(run):
+        return RESULTS / f"features/{run.dataset}/seed{run.seed}/{name}"
+    return images_of(run.dataset, run.model).parent / f"features/{name}"
 
 
-def training_arrays(wildcards):
-    """What a model trains on: the activations of its frozen part if it has one, else the images."""
-    model = study.models[wildcards.model]
-    if model.frozen:
-        return features_of(wildcards.dataset, wildcards.model) / "SHA256SUMS"
-    return STORES[wildcards.dataset] / f"{model.image_size}px/SHA256SUMS"
+FROZEN = {study.features_name(name): name for name, model in study.models.items() if model.frozen}
+COMPUTED = sorted({(run.dataset, features_of(run)) for run in study.runs if study.models[run.model].frozen})
+
+
+def training_run(wildcards):
+    return Run(wildcards.dataset, wildcards.model, int(wildcards.seed))
+
+
+def tuning_run(wildcards):
+    """The run whose weights a search starts from, if it starts from those of a run."""
+    return Run(wildcards.dataset, wildcards.model, study.seeds_of(wildcards.model)[0])
+
+
+def arrays_input(run_of):
+    """The inputs of a rule that trains: images, and the activations of the frozen part if there is one."""
+
+    def features(wildcards):
+        run = run_of(wildcards)
+        return str(features_of(run) / "SHA256SUMS") if study.models[run.model].frozen else []
+
+    images = {"images": lambda wildcards: str(images_of(wildcards.dataset, wildcards.model))}
+    return images | ({"features": features} if FROZEN else {})
 
 
 def model_code(script):

@@ -11,6 +11,7 @@ rule compute_features:
     params:
         network=lambda wildcards: study.models[FROZEN[wildcards.features]].frozen_part,
         compute=study.compute,
+        dtype=study.features.dtype if study.features else "float32",
         code=lambda wildcards: fingerprint("compute_features", *study.models[FROZEN[wildcards.features]].code_modules),
     wildcard_constraints:
         features="|".join(FROZEN) or "(?!)",
@@ -29,3 +30,17 @@ rule compute_features:
     priority: 1
     script:
         "../scripts/compute_features.py"
+
+
+# Of weights that a run of this study has learnt, which other studies do not have.
+use rule compute_features as compute_features_of_run with:
+    input:
+        weights=lambda wildcards: weights_of(Run(wildcards.dataset, FROZEN[wildcards.features], int(wildcards.seed))),
+        images=lambda wildcards: images_of(wildcards.dataset, FROZEN[wildcards.features]),
+    output:
+        sums=RESULTS / "features/{dataset}/seed{seed}/{features}/SHA256SUMS",
+        runtime=RESULTS / "features/{dataset}/seed{seed}/{features}/runtime.json",
+    log:
+        LOGS / "compute_features/{dataset}-seed{seed}-{features}.log",
+    benchmark:
+        BENCHMARKS / "compute_features/{dataset}-seed{seed}-{features}.tsv"

@@ -3,8 +3,8 @@
 
 rule train_model:
     input:
-        **weights_input(lambda wildcards: Run(wildcards.dataset, wildcards.model, int(wildcards.seed))),
-        arrays=training_arrays,
+        **weights_input(training_run),
+        **arrays_input(training_run),
         index=index_of,
         splits=SPLITS,
         tuned=best_params,

@@ -3,8 +3,8 @@
 
 rule tune_model:
     input:
-        **weights_input(lambda wildcards: Run(wildcards.dataset, wildcards.model, study.seeds_of(wildcards.model)[0])),
-        arrays=training_arrays,
+        **weights_input(tuning_run),
+        **arrays_input(tuning_run),
         index=index_of,
         splits=SPLITS,
     output:

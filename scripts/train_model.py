@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from graft.arrays import gather, open_arrays
+from graft.arrays import gather, open_inputs
 from graft.backends import start_backend
 from graft.checkpoints import Checkpoints
 from graft.files import read_json, record_sums, replacing, sha256, verified, write_csv, write_json
@@ -20,7 +20,7 @@ with job(snakemake) as say:
     from graft.runs import can_be_extended, checkpoint_key, predict_run, run_facts, train_run
 
     index, splits = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.splits))
-    data = gather(index, splits, open_arrays(snakemake.input.arrays))
+    data = gather(index, splits, open_inputs(snakemake.input.images, snakemake.input.get("features")))
     tuned = snakemake.input.get("tuned")
     best = read_json(verified(tuned)) if tuned else {"params": {}}
     spec = with_weights(set_paths(snakemake.params.model, best["params"]), snakemake.input.get("weights"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from graft.arrays import gather, open_arrays
+from graft.arrays import gather, open_inputs
 from graft.backends import start_backend
 from graft.files import record_sums, sha256, verified, write_csv, write_json
 from graft.jobs import job
@@ -17,10 +17,9 @@ with job(snakemake) as say:
     from graft.tuning import best_of, trials_table, tune_run
 
     index, splits = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.splits))
-    data = gather(index, splits, open_arrays(snakemake.input.arrays))
+    data = gather(index, splits, open_inputs(snakemake.input.images, snakemake.input.get("features")))
     best, trials = Path(snakemake.output.best), Path(snakemake.output.trials)
-    read = (snakemake.input.arrays, snakemake.input.index, snakemake.input.splits)
-    depends = [snakemake.params.compute, snakemake.params.code, *map(sha256, read)]
+    depends = [snakemake.params.compute, snakemake.params.code, *map(sha256, snakemake.input)]
     database = best.parent / "state/optuna.db"
     spec = with_weights(snakemake.params.model, snakemake.input.get("weights"))
     study = tune_run(database, spec, data, snakemake.params.tune, depends)

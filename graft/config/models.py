@@ -177,11 +177,10 @@ class Backbone(Model):
 
     @property
     def frozen(self) -> bool:
-        # Of a list, nobody knows before the network is built whether it starts at the images; a run's weights differ from
-        # seed to seed; and images that are changed have no activations to store.
-        from_run = self.own_weights is not None and self.own_weights.run is not None
+        # Of a list, nobody knows before the network is built whether it starts at the images; and images that are changed
+        # have no activations to store.
         changed = self.train.augment is not None or self.test_time is not None
-        return self.freeze != "none" and not isinstance(self.freeze, list) and not from_run and not changed
+        return self.freeze != "none" and not isinstance(self.freeze, list) and not changed
 
     @cached_property
     def frozen_part(self) -> dict[str, Any]:

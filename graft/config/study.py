@@ -45,6 +45,12 @@ class Ensemble(OnDatasets):
         return (parts("graft.ensembles")[self.method.name].module,)
 
 
+class Features(Strict):
+    """How activations of frozen parts are stored."""
+
+    dtype: Literal["float16", "float32"] = "float32"
+
+
 class Run(NamedTuple):
     """One training: a model on a data set from one seed."""
 
@@ -64,6 +70,7 @@ class Study(Strict):
     threads: Count = 4
     seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
     mirror: list[str] | None = None
+    features: Features | None = None
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     models: Annotated[dict[Name, AnyModel], Field(min_length=1)]
     ensembles: dict[Name, Ensemble] = {}
@@ -99,12 +106,13 @@ class Study(Strict):
         """What decides a job's bits beside its data, its seed and its model."""
         return {"backend": self.backend, "deterministic": self.deterministic, "threads": self.threads}
 
-    def features(self, model: str) -> str:
+    def features_name(self, model: str) -> str:
         """The folder name of a model's frozen activations: backbone, cut, and a hash of all that decides them."""
         backbone = self.models[model]
         assert isinstance(backbone, Backbone)
+        stored = [self.features.dump()] if self.features else []
         name = backbone.preset.name if backbone.preset else backbone.architecture
-        return f"{name}-{backbone.cut}-{short_hash([backbone.frozen_part, self.compute])}"
+        return f"{name}-{backbone.cut}-{short_hash([backbone.frozen_part, self.compute, *stored])}"
 
     def datasets_of(self, item: OnDatasets) -> list[str]:
         """The data sets that a model or an ensemble is for: all, if it names none."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graft.arrays import gather, open_arrays
+from graft.arrays import gather, open_arrays, open_inputs
 from graft.errors import UserError
 from graft.files import record_sums
 
@@ -139,3 +139,17 @@ def test_a_sample_in_two_splits_is_an_error() -> None:
     splits = splits_of(EVERY)
     with pytest.raises(pd.errors.MergeError):
         gather(INDEX, pd.concat([splits, splits.iloc[:1]]), [])
+
+
+def test_a_network_trains_on_activations_or_where_none_are_stored_on_images(tmp_path: Path) -> None:
+    for name in ("images", "features", "refused"):
+        (tmp_path / name).mkdir()
+    np.save(tmp_path / "images/images.npy", np.zeros((2, 4, 4, 3), np.uint8))
+    np.save(tmp_path / "features/activations0.npy", np.ones((2, 5), np.float16))
+    (tmp_path / "refused/not_stored.txt").write_text("no room")
+    sums = {name: tmp_path / name / "SHA256SUMS" for name in ("images", "features", "refused")}
+    for path in sums.values():
+        record_sums(path, [file for file in path.parent.iterdir() if file != path])
+    for features, dtype in ((sums["features"], np.float16), (sums["refused"], np.uint8), (None, np.uint8)):
+        (array,) = open_inputs(sums["images"], features)
+        assert array.dtype == dtype

@@ -46,7 +46,7 @@ def test_members_all_are_the_models_on_that_data_set(study: dict[str, Any], read
 def features(study: dict[str, Any], read: Any, **changes: Any) -> str:
     study["models"]["probe"] |= changes
     study["ensembles"] = {}
-    folder: str = read(study).features("probe")
+    folder: str = read(study).features_name("probe")
     return folder
 
 
@@ -340,7 +340,7 @@ def test_a_preset_is_a_backbone_with_features_in_a_folder_of_a_safe_name(
     assert plain.models["small"].frozen
     assert plain.models["small"].weights_file is None
     assert plain.models["small"].code_modules == ("graft.models.keras_hub",)
-    assert re.fullmatch(r"hub-[A-Za-z0-9_-]+-(all|stack3)-[0-9a-f]{10}", plain.features("small"))
+    assert re.fullmatch(r"hub-[A-Za-z0-9_-]+-(all|stack3)-[0-9a-f]{10}", plain.features_name("small"))
 
 
 def test_a_run_may_start_from_another_of_the_same_preset_alone(

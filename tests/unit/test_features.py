@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,32 @@ def test_activations_are_plain_files_of_what_the_prefix_says(keras: Any, images:
         saved = np.load(path, mmap_mode="r", allow_pickle=False)
         assert (saved.dtype, len(saved)) == (np.float32, len(images))
         np.testing.assert_allclose(saved, keras.ops.convert_to_numpy(output), rtol=1e-4, atol=1e-4)
+
+
+def test_activations_may_be_half_as_large(keras: Any, images: np.ndarray, tmp_path: Path) -> None:
+    prefix, _ = split_network(lite0("all"))
+    (half,) = save_activations(prefix, images, tmp_path / "half", dtype="float16")
+    (full,) = save_activations(prefix, images, tmp_path / "full")
+    saved = np.load(half)
+    assert saved.dtype == np.float16
+    np.testing.assert_allclose(saved, np.load(full), rtol=1e-3, atol=1e-3)
+
+
+def test_activations_that_the_disk_has_no_room_for_are_not_begun(
+    keras: Any, images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix, _ = split_network(lite0("all"))
+    need = 4 * 10 * 1280
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=need))
+    (path,) = save_activations(prefix, images, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["not_stored.txt"] == [path.name]
+    assert (
+        "activations need 0.0 GiB and the disk has 0.0 GiB free, so they are computed in every epoch"
+        in path.read_text()
+    )
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2 * need))
+    (path,) = save_activations(prefix, images, tmp_path)
+    assert path.name == "activations0.npy"
 
 
 def test_one_output_is_one_file(keras: Any, images: np.ndarray, tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ datasets:
     subset: {per_class: {train: 20}}
 models:
   first:
-    architecture: simcnn
+    architecture: efficientnet_lite0
     image_size: 32
+    weights: imagenet
+    freeze: {before: stage7}
     train: {epochs: 2, batch_size: 32}
   after:
     extends: first
@@ -50,13 +52,19 @@ def model(project: Project, name: str) -> keras.Model:
     return keras.saving.load_model(project.folder / f"results/chained/runs/digits/{name}/seed0/model.keras")
 
 
+def features(project: Project) -> str:
+    """The folder of the activations of the first run's frozen part."""
+    (folder,) = (project.folder / "results/chained/features/digits/seed0").iterdir()
+    return folder.name
+
+
 def planned(project: Project, old: str, new: str) -> set[str]:
     with project.edited("config.yaml", lambda text: text.replace(old, new)):
         return {job for job in project.planned() if not job.startswith("draw_")}
 
 
 def test_a_run_goes_on_from_the_weights_of_another(project: Project) -> None:
-    first, after = (model(project, name).get_layer("conv2d").get_weights()[0] for name in ("first", "after"))
+    first, after = (model(project, name).get_layer("top_conv").get_weights()[0] for name in ("first", "after"))
     assert 0 < np.abs(first - after).max() < 0.02 < np.abs(first).max()
     history = pd.read_csv(project.folder / "results/chained/runs/digits/after/seed0/history.csv")
     assert history["epoch"].tolist() == [1, 2]
@@ -66,6 +74,7 @@ def test_a_run_goes_on_from_the_weights_of_another(project: Project) -> None:
 def test_a_run_is_stale_with_the_one_that_it_starts_from_and_not_the_other_way_round(project: Project) -> None:
     assert planned(project, "epochs: 2", "epochs: 3") == EVALUATED | {
         "train_model digits/first/0",
+        f"compute_features_of_run digits/0/{features(project)}",
         "train_model digits/after/0",
     }
     assert planned(project, "layer_decay: 0.5", "layer_decay: 0.6") == EVALUATED | {"train_model digits/after/0"}
@@ -101,7 +110,8 @@ def test_a_file_of_weights_counts_by_its_content(project: Project) -> None:
         np.testing.assert_array_equal(ours, theirs)
     assert project.planned(target, "--configfile", "own.yaml") == set()
     shutil.copy(runs / "after/seed0/model.keras", own)
-    assert project.planned(target, "--configfile", "own.yaml") == {"train_model digits/after/0"}
+    jobs = {job.partition(" ")[0] for job in project.planned(target, "--configfile", "own.yaml")}
+    assert jobs == {"compute_features", "train_model"}
     own.unlink()
     done = project.snakemake("-n", "--configfile", "own.yaml", check=False)
     assert "models.after.weights.file: own.keras does not exist" in done.stdout and "Traceback" not in done.stdout
