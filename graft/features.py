@@ -1,6 +1,7 @@
 """How the frozen part of a network is cached: it runs once per image, and models train on its activations."""
 
 import math
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -65,6 +66,13 @@ def _refuse(shapes: Sequence[tuple[int, ...]], dtype: str, folder: Path) -> str:
     )
 
 
+def _reserve(path: Path) -> None:
+    """Take the room of a file that is all holes; a full disk is an error here, and would kill who writes to its memory map."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
 def save_activations(
     prefix: Any, images: np.ndarray, folder: Path, batch_size: int = 256, dtype: str = "float32"
 ) -> list[Path]:
@@ -81,6 +89,8 @@ def save_activations(
     with ExitStack() as stack:
         files = [stack.enter_context(replacing(path)) for path in paths]
         arrays = [np.lib.format.open_memmap(f, "w+", dtype, shape) for f, shape in zip(files, shapes, strict=True)]
+        for file in files:
+            _reserve(file)
         for start in range(0, len(images), batch_size):
             outputs = prefix.predict_on_batch(images[start : start + batch_size])
             for array, output in zip(arrays, outputs if isinstance(outputs, list) else [outputs], strict=True):

@@ -1,5 +1,6 @@
 """What every script of the workflow does around its own work: a log, a quiet terminal, errors in one line."""
 
+import errno
 import logging
 import os
 import sys
@@ -9,6 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from graft.errors import UserError
+
+
+def _is_full_disk(error: Exception) -> bool:
+    # HDF5 has its own errors, with the words of the system's.
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
 
 
 @contextmanager
@@ -38,5 +44,8 @@ def job(snakemake: Any) -> Iterator[Callable[[str], None]]:
         raise SystemExit(1) from None
     except Exception as error:
         traceback.print_exc()
+        if _is_full_disk(error):
+            say("the disk is full; free some of it and run snakemake again, which goes on from what is finished")
+            raise SystemExit(1) from None
         say(f"failed with {type(error).__name__}: {error}; the traceback is in {path}")
         raise SystemExit(1) from None

@@ -70,6 +70,24 @@ def test_any_other_error_names_the_log_that_holds_its_traceback(tmp_path: Path) 
     assert "1 / 0" in log or "ZeroDivisionError" in log
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        "open('/dev/full', 'w', buffering=1).write('x\\n')",
+        "raise OSError('Unable to flush file (errno = 28, error message = No space left on device)')",
+    ],
+    ids=["the system's", "HDF5's"],
+)
+def test_a_full_disk_is_one_clear_line(tmp_path: Path, write: str) -> None:
+    status, terminal, log = run(tmp_path, write)
+    assert status == 1
+    assert terminal == (
+        "train_model digits small 0: the disk is full; free some of it and run snakemake again, "
+        "which goes on from what is finished\n"
+    )
+    assert "Traceback" in log
+
+
 def test_a_log_is_of_the_last_run(tmp_path: Path) -> None:
     run(tmp_path, "print('first')")
     _, _, log = run(tmp_path, "print('second')")

@@ -1,5 +1,10 @@
 """What a user sees when something is wrong: one message that names it, and no finished work lost."""
 
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -91,3 +96,31 @@ def test_diverging_run_says_so_and_the_others_finish(finished: Project) -> None:
     assert "lower train.learning_rate" in done.stdout and "Traceback" not in done.stdout
     assert (finished.folder / "results/diverging/runs/digits/steady/seed0/predictions.npz").is_file()
     assert not (finished.folder / "results/diverging/runs/digits/simcnn/seed0/predictions.npz").exists()
+
+
+@pytest.fixture
+def full_disk(finished: Project) -> Iterator[Path]:
+    """A folder of the results that has a disk of its own, with hardly any room."""
+    folder = finished.folder / "results/full"
+    folder.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", folder], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+    shutil.rmtree(folder)
+
+
+def test_full_disk_is_one_clear_line_and_leaves_finished_work(finished: Project, full_disk: Path) -> None:
+    start, _, _ = STUDY.partition("  probe:")
+    (finished.folder / "full.yaml").write_text(start.replace("study: small", "study: full").replace("[0, 1]", "[0]"))
+    target = "results/full/runs/digits/simcnn/seed0/predictions.npz"
+    done = finished.snakemake("--cores", "1", target, "--configfile", "full.yaml", check=False)
+    assert done.returncode != 0
+    assert "train_model digits simcnn 0: the disk is full; free some of it" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert (full_disk / "splits/digits.parquet").is_file()
+    left = [path.name for path in (full_disk / "runs").rglob("*") if path.is_file()]
+    assert not {"model.keras", "predictions.npz", "history.csv"} & set(left)
