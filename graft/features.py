@@ -74,13 +74,20 @@ def _reserve(path: Path) -> None:
 
 
 def save_activations(
-    prefix: Any, images: np.ndarray, folder: Path, batch_size: int = 256, dtype: str = "float32"
+    prefix: Any,
+    images: np.ndarray,
+    folder: Path,
+    batch_size: int = 256,
+    dtype: str = "float32",
+    rows: np.ndarray | None = None,
 ) -> list[Path]:
     """Run ``prefix`` over uint8 images (n, h, w, 3), batch by batch.
 
-    Writes each of its outputs, n rows of ``dtype``, to ``activations<k>.npy`` in ``folder``; returns their paths. If they
-    are too large for the disk, writes a text that says so instead, and returns its path.
+    Writes each of its outputs, n rows of ``dtype``, to ``activations<k>.npy`` in ``folder``; returns their paths. With
+    ``rows``, those of other images are zeros. If all are too large for the disk, writes a text that says so instead, and
+    returns its path.
     """
+    rows = np.arange(len(images)) if rows is None else rows
     paths = [folder / f"activations{k}.npy" for k in range(len(prefix.outputs))]
     shapes = [(len(images), *output.shape[1:]) for output in prefix.outputs]
     if text := _refuse(shapes, dtype, folder):
@@ -91,10 +98,11 @@ def save_activations(
         arrays = [np.lib.format.open_memmap(f, "w+", dtype, shape) for f, shape in zip(files, shapes, strict=True)]
         for file in files:
             _reserve(file)
-        for start in range(0, len(images), batch_size):
-            outputs = prefix.predict_on_batch(images[start : start + batch_size])
+        for start in range(0, len(rows), batch_size):
+            chosen = rows[start : start + batch_size]
+            outputs = prefix.predict_on_batch(images[chosen])
             for array, output in zip(arrays, outputs if isinstance(outputs, list) else [outputs], strict=True):
-                array[start : start + batch_size] = output
+                array[chosen] = output
         for array in arrays:
             array.flush()
     return paths

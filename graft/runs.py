@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -255,14 +256,29 @@ def predict_run(network: Any, data: Data, test_time: Sequence[str] = ()) -> Pred
     return Predictions(data.classes, splits)
 
 
+def multiply_adds(model: Any) -> int:
+    """Multiplications with additions of one image in the layers that have a kernel; FLOPs are twice as many.
+
+    Each element of a kernel is used once at every place of the output (for dense layers: of all axes but the last).
+    """
+    total = 0
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        kernels = [weight for weight in layer.weights if weight.name.endswith("kernel")] if not layer._layers else []
+        shape = getattr(getattr(layer, "output", None), "shape", ())
+        total += math.prod(shape[1:-1]) * sum(math.prod(kernel.shape) for kernel in kernels)
+    return total
+
+
 def run_facts(trained: Trained) -> dict[str, Any]:
-    """What a run did, for its ``runtime.json``: epochs, time and speed of training, parameters, backend and devices."""
+    """What a run did, for its ``runtime.json``: epochs, time and speed of training, parameters, multiply-adds of an image
+    in the whole network, backend and devices."""
     trainable = sum(int(weight.size) for weight in map(keras.ops.convert_to_numpy, trained.model.trainable_weights))
     return {
         "epochs": len(trained.history),
         "train_seconds": round(trained.seconds, 3),
         "images_per_second": round(trained.images / trained.seconds, 1),
         "parameters": {"total": trained.model.count_params(), "trainable": trainable},
+        "multiply_adds": multiply_adds(trained.model),
         "backend": keras.backend.backend(),
         "device": ", ".join(keras.distribution.list_devices()),
     }

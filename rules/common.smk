@@ -70,10 +70,13 @@ def images_of(dataset, model):
 
 
 def features_of(run):
-    """The folder of the frozen activations that a run trains on: shared by studies, but for weights of a run of this one."""
+    """The folder of the frozen activations that a run trains on: shared by studies, but for the weights of a run of this
+    one, and where it uses less than all images."""
     name = study.features_name(run.model)
     if study.starts_from(run):
         return RESULTS / f"features/{run.dataset}/seed{run.seed}/{name}"
+    if study.datasets[run.dataset].subset:
+        return RESULTS / f"features/{run.dataset}/any_seed/{name}"
     return images_of(run.dataset, run.model).parent / f"features/{name}"
 
 

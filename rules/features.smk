@@ -32,15 +32,27 @@ rule compute_features:
         "../scripts/compute_features.py"
 
 
-# Of weights that a run of this study has learnt, which other studies do not have.
-use rule compute_features as compute_features_of_run with:
+def features_run(wildcards):
+    """A run that trains on these activations."""
+    model = FROZEN[wildcards.features]
+    seed = study.seeds_of(model)[0] if wildcards.start == "any_seed" else int(wildcards.start.removeprefix("seed"))
+    return Run(wildcards.dataset, model, seed)
+
+
+# What other studies do not have: of the weights of a run of this one, or of the images that it uses alone.
+use rule compute_features as compute_features_of_study with:
     input:
-        weights=lambda wildcards: weights_of(Run(wildcards.dataset, FROZEN[wildcards.features], int(wildcards.seed))),
+        **weights_input(features_run),
         images=lambda wildcards: images_of(wildcards.dataset, FROZEN[wildcards.features]),
+        index=index_of,
+        splits=SPLITS,
     output:
-        sums=RESULTS / "features/{dataset}/seed{seed}/{features}/SHA256SUMS",
-        runtime=RESULTS / "features/{dataset}/seed{seed}/{features}/runtime.json",
+        sums=RESULTS / "features/{dataset}/{start}/{features}/SHA256SUMS",
+        runtime=RESULTS / "features/{dataset}/{start}/{features}/runtime.json",
+    wildcard_constraints:
+        features="|".join(FROZEN) or "(?!)",
+        start="any_seed|seed[0-9]+",
     log:
-        LOGS / "compute_features/{dataset}-seed{seed}-{features}.log",
+        LOGS / "compute_features/{dataset}-{start}-{features}.log",
     benchmark:
-        BENCHMARKS / "compute_features/{dataset}-seed{seed}-{features}.tsv"
+        BENCHMARKS / "compute_features/{dataset}-{start}-{features}.tsv"

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from graft.arrays import open_arrays
 from graft.backends import start_backend
-from graft.files import record_sums, write_json
+from graft.files import record_sums, verified, write_json
 from graft.jobs import job
 from graft.runtime import Stopwatch
 from graft.weights import with_weights
@@ -19,10 +22,14 @@ with job(snakemake) as say:
     network = with_weights(snakemake.params.network, snakemake.input.get("weights"))
     prefix, _ = split_network(build_network(classes=2, **network))  # it ends before the classes
     sums = Path(snakemake.output.sums)
-    paths = save_activations(prefix, images, sums.parent, dtype=snakemake.params.dtype)
+    rows = np.arange(len(images))
+    if snakemake.input.get("splits"):
+        index, splits = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.splits))
+        rows = np.flatnonzero(index["sample_id"].isin(splits["sample_id"]))
+    paths = save_activations(prefix, images, sums.parent, dtype=snakemake.params.dtype, rows=rows)
     record_sums(sums, paths)
-    write_json(snakemake.output.runtime, stopwatch.report(images=len(images)))
+    write_json(snakemake.output.runtime, stopwatch.report(images=len(rows)))
     if paths[0].name == NOT_STORED:
         say(paths[0].read_text().strip())
     else:
-        say(f"{len(images)} images, once each, to {', '.join(str(output.shape[1:]) for output in prefix.outputs)}")
+        say(f"{len(rows)} images, once each, to {', '.join(str(output.shape[1:]) for output in prefix.outputs)}")

@@ -124,6 +124,15 @@ def test_activations_that_the_disk_has_no_room_for_are_not_begun(
     assert path.name == "activations0.npy"
 
 
+def test_activations_may_be_of_some_images_alone(keras: Any, images: np.ndarray, tmp_path: Path) -> None:
+    prefix, _ = split_network(lite0("all"))
+    (some,) = save_activations(prefix, images, tmp_path / "some", batch_size=2, rows=np.array([1, 4, 8]))
+    (full,) = save_activations(prefix, images, tmp_path / "full")
+    expected = np.zeros((10, 1280), np.float32)
+    expected[[1, 4, 8]] = np.load(full)[[1, 4, 8]]
+    np.testing.assert_allclose(np.load(some), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_one_output_is_one_file(keras: Any, images: np.ndarray, tmp_path: Path) -> None:
     prefix, _ = split_network(lite0("all"))
     (path,) = save_activations(prefix, images, tmp_path)

@@ -176,6 +176,17 @@ def test_an_epoch_may_be_so_many_steps(runs: Any, data: Data) -> None:
     assert bits(run) != bits(runs.train_run(SCRATCH, data, 0))
 
 
+@pytest.mark.parametrize(
+    ("architecture", "size", "published"),
+    [("resnet50", 224, 3.86e9), ("vgg16", 224, 15.35e9), ("mobilenetv2", 224, 0.3e9)],
+)
+def test_multiply_adds_are_those_published(runs: Any, architecture: str, size: int, published: float) -> None:
+    """He et al., arXiv 1512.03385, table 1 (3.8e9) and Simonyan and Zisserman (without VGG's dense layers); Sandler et al.,
+    arXiv 1801.04381, table 4."""
+    model = build_network(architecture, size, 1000)
+    assert runs.multiply_adds(model) == pytest.approx(published, rel=0.02)
+
+
 # -- recipes -------------------------------------------------------------------------------------------------------------
 
 

@@ -2,13 +2,14 @@
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from .conftest import STUDY, Project
+from .conftest import STUDY, Project, clean_environment
 
 
 def wrong(project: Project, text: str, *arguments: str) -> str:
@@ -124,3 +125,24 @@ def test_full_disk_is_one_clear_line_and_leaves_finished_work(finished: Project,
     assert (full_disk / "splits/digits.parquet").is_file()
     left = [path.name for path in (full_disk / "runs").rglob("*") if path.is_file()]
     assert not {"model.keras", "predictions.npz", "history.csv"} & set(left)
+
+
+def test_two_invocations_at_a_time_refuse_each_other_cleanly(finished: Project) -> None:
+    start, _, _ = STUDY.partition("  probe:")
+    (finished.folder / "busy.yaml").write_text(start.replace("study: small", "study: busy").replace("[0, 1]", "[0]"))
+    command = ["--cores", "1", "results/busy/runs/digits/simcnn/seed0/predictions.npz", "--configfile", "busy.yaml"]
+    with subprocess.Popen(
+        ["snakemake", *command],
+        cwd=finished.folder,
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as first:
+        while not any(finished.folder.glob(".snakemake/locks/*")):
+            assert first.poll() is None
+            time.sleep(0.05)
+        second = finished.snakemake(*command, check=False)
+        assert second.returncode != 0
+        assert "cannot be locked" in second.stdout and "Traceback" not in second.stdout
+        assert first.wait() == 0
+    assert (finished.folder / command[2]).is_file()

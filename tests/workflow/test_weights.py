@@ -74,7 +74,7 @@ def test_a_run_goes_on_from_the_weights_of_another(project: Project) -> None:
 def test_a_run_is_stale_with_the_one_that_it_starts_from_and_not_the_other_way_round(project: Project) -> None:
     assert planned(project, "epochs: 2", "epochs: 3") == EVALUATED | {
         "train_model digits/first/0",
-        f"compute_features_of_run digits/0/{features(project)}",
+        f"compute_features_of_study digits/seed0/{features(project)}",
         "train_model digits/after/0",
     }
     assert planned(project, "layer_decay: 0.5", "layer_decay: 0.6") == EVALUATED | {"train_model digits/after/0"}
@@ -111,7 +111,7 @@ def test_a_file_of_weights_counts_by_its_content(project: Project) -> None:
     assert project.planned(target, "--configfile", "own.yaml") == set()
     shutil.copy(runs / "after/seed0/model.keras", own)
     jobs = {job.partition(" ")[0] for job in project.planned(target, "--configfile", "own.yaml")}
-    assert jobs == {"compute_features", "train_model"}
+    assert jobs == {"compute_features_of_study", "train_model"}
     own.unlink()
     done = project.snakemake("-n", "--configfile", "own.yaml", check=False)
     assert "models.after.weights.file: own.keras does not exist" in done.stdout and "Traceback" not in done.stdout
