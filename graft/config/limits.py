@@ -86,9 +86,9 @@ def _thin(dataset: Plain, limit: int) -> None:
 
 
 def limited(study: "Study") -> Plain:
-    """The plain values of ``study`` within its limits."""
+    """The plain values of ``study`` within its limits, which stay among them for the report to name."""
     limits = study.limits or Limits()
-    plain = study.dump("limits")
+    plain = study.dump()
     _keep_models(study, plain, _with_sources(study, limits.models or list(study.models)))
     for model in plain["models"].values():
         _shorten(model, limits)

@@ -204,6 +204,16 @@ def _costs(runtimes: Sequence[RuntimeEntry], dataset: str, model: str) -> dict[s
     }
 
 
+def _reduced(limits: Mapping[str, Any]) -> list[str]:
+    """What a reduced variant of a study has less of, in words."""
+    units = {
+        "images_per_class": ("image", " of a class in each split"),
+        **{key: (key.removesuffix("s"), "") for key in ("epochs", "seeds", "trials")},
+    }
+    most = [f"at most {text.counted(limits[key], unit)}{rest}" for key, (unit, rest) in units.items() if key in limits]
+    return [*(["some of its models"] if "models" in limits else []), *most]
+
+
 def _records(table: pd.DataFrame) -> list[Record]:
     return [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]
 
@@ -447,6 +457,7 @@ def render_page(
         "page.html.j2",
         study=study,
         title=study.get("title") or study["study"],
+        reduced=_reduced(study.get("limits", {})),
         results=[_results(dataset, *tables, runtimes) for dataset in datasets],
         seeds=sorted(set(runs["seed"])),
         reasons=reasons,

@@ -192,6 +192,14 @@ def test_equal_values_give_equal_pages() -> None:
     assert page() == page()
 
 
+def test_a_reduced_variant_says_so() -> None:
+    limits = {"models": ["steady"], "images_per_class": 2, "epochs": 1}
+    words = Reader(page(study=STUDY | {"limits": limits})).words
+    expected = "with some of its models, at most 2 images of a class in each split and at most 1 epoch: it shows"
+    assert expected in words
+    assert "reduced variant" not in Reader(page()).words
+
+
 def test_the_answer_names_the_model_that_is_best_on_validation() -> None:
     words = Reader(page()).words
     assert "steady has the highest mean validation top-1 accuracy of 2 models: 95.5 ± 0.7 % (2 seeds)." in words
