@@ -84,6 +84,13 @@ FROZEN = {study.features_name(name): name for name, model in study.models.items(
 COMPUTED = sorted({(run.dataset, features_of(run)) for run in study.runs if study.models[run.model].frozen})
 
 
+def features_run(wildcards):
+    """A run that trains on these activations."""
+    model = FROZEN[wildcards.features]
+    seed = study.seeds_of(model)[0] if wildcards.start == "any_seed" else int(wildcards.start.removeprefix("seed"))
+    return Run(wildcards.dataset, model, seed)
+
+
 def training_run(wildcards):
     return Run(wildcards.dataset, wildcards.model, int(wildcards.seed))
 
@@ -94,7 +101,7 @@ def tuning_run(wildcards):
 
 
 def arrays_input(run_of):
-    """The inputs of a rule that trains: images, and the activations of the frozen part if there is one."""
+    """The inputs of a training: images, and the activations of the frozen part if there is one."""
 
     def features(wildcards):
         run = run_of(wildcards)

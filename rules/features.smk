@@ -32,13 +32,6 @@ rule compute_features:
         "../scripts/compute_features.py"
 
 
-def features_run(wildcards):
-    """A run that trains on these activations."""
-    model = FROZEN[wildcards.features]
-    seed = study.seeds_of(model)[0] if wildcards.start == "any_seed" else int(wildcards.start.removeprefix("seed"))
-    return Run(wildcards.dataset, model, seed)
-
-
 # What other studies do not have: of the weights of a run of this one, or of the images that it uses alone.
 use rule compute_features as compute_features_of_study with:
     input:
