@@ -145,4 +145,4 @@ def lease_gpus(count: int, backend: str, say: Callable[[str], None] = log.info) 
         try:
             yield
         finally:
-            os.environ.pop(VISIBLE) if before is None else os.environ.update({VISIBLE: before})
+            os.environ.pop(VISIBLE, None) if before is None else os.environ.update({VISIBLE: before})

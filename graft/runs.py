@@ -13,6 +13,7 @@ import numpy as np
 
 from graft.arrays import Data
 from graft.augmentation import augment, views
+from graft.backends import device_names
 from graft.checkpoints import Checkpoints
 from graft.errors import UserError
 from graft.features import split_network
@@ -280,5 +281,5 @@ def run_facts(trained: Trained) -> dict[str, Any]:
         "parameters": {"total": trained.model.count_params(), "trainable": trainable},
         "multiply_adds": multiply_adds(trained.model),
         "backend": keras.backend.backend(),
-        "device": ", ".join(keras.distribution.list_devices()),
+        "device": ", ".join(device_names()),
     }

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from scipy.special import logsumexp
 
+from graft.backends import device_names
 from graft.checkpoints import Checkpoints, State
 from graft.errors import UserError
 from graft.predictions import log_softmax
@@ -178,7 +179,7 @@ def _has_ema(network: Any) -> bool:
 
 def _jit() -> str | bool:
     """Whether XLA compiles a training step: on TensorFlow's CPU it is slower, and elsewhere Keras knows best."""
-    on_cpu = all("cpu" in device for device in keras.distribution.list_devices())
+    on_cpu = all("cpu" in device for device in device_names())
     return False if keras.backend.backend() == "tensorflow" and on_cpu else "auto"
 
 

@@ -7,12 +7,13 @@ import pandas as pd
 
 from graft.arrays import open_arrays
 from graft.backends import start_backend
+from graft.devices import lease_gpus
 from graft.files import record_sums, verified, write_json
 from graft.jobs import job
 from graft.runtime import Stopwatch
 from graft.weights import with_weights
 
-with job(snakemake) as say:
+with job(snakemake) as say, lease_gpus(1, snakemake.params.compute["backend"], say):
     stopwatch = Stopwatch()
     start_backend(**snakemake.params.compute)
     from graft.features import NOT_STORED, save_activations, split_network

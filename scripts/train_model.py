@@ -7,6 +7,7 @@ import pandas as pd
 from graft.arrays import gather, open_inputs
 from graft.backends import start_backend
 from graft.checkpoints import Checkpoints
+from graft.devices import lease_gpus
 from graft.files import read_json, record_sums, replacing, sha256, verified, write_csv, write_json
 from graft.jobs import job
 from graft.predictions import save_predictions
@@ -14,7 +15,7 @@ from graft.runtime import Stopwatch
 from graft.spec import set_paths
 from graft.weights import with_weights
 
-with job(snakemake) as say:
+with job(snakemake) as say, lease_gpus(1, snakemake.params.compute["backend"], say):
     stopwatch = Stopwatch()
     start_backend(**snakemake.params.compute)
     from graft.runs import can_be_extended, checkpoint_key, predict_run, run_facts, train_run

@@ -6,12 +6,13 @@ import pandas as pd
 
 from graft.arrays import gather, open_inputs
 from graft.backends import start_backend
+from graft.devices import lease_gpus
 from graft.files import record_sums, sha256, verified, write_csv, write_json
 from graft.jobs import job
 from graft.runtime import Stopwatch
 from graft.weights import with_weights
 
-with job(snakemake) as say:
+with job(snakemake) as say, lease_gpus(1, snakemake.params.compute["backend"], say):
     stopwatch = Stopwatch()
     start_backend(**snakemake.params.compute)
     from graft.tuning import best_of, trials_table, tune_run
