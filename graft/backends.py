@@ -40,6 +40,7 @@ def start_backend(backend: str, *, threads: int, deterministic: bool, gpus: int 
         framework = importlib.import_module(backend)
     except ImportError as error:
         raise UserError(f"backend: {backend} is not installed ({error}); {INSTALL[backend]}") from error
+    logging.getLogger(backend).setLevel(logging.WARNING)  # below that they tell of their inner workings
     if backend == "tensorflow":
         _start_tensorflow(framework, threads, deterministic)
     elif backend == "torch":
