@@ -251,7 +251,7 @@ def test_a_bomb_takes_neither_time_nor_memory(tmp_path: Path, bomb: bytes, read:
     start = time.process_time()
     with pytest.raises(UserError) as error:
         read(bomb, tmp_path)
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 60, "seconds on a busy machine; a bomb that goes off takes hours"
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 500
 
