@@ -72,7 +72,8 @@ def test_splits_cover_the_index_once(results: Path, store: Path) -> None:
 def test_run_folder(results: Path, store: Path, model: str, seed: int) -> None:
     run = results / f"runs/digits/{model}/seed{seed}"
     files = {path.name for path in run.iterdir()}
-    assert files == {"model.keras", "history.csv", "predictions.npz", "runtime.json", "SHA256SUMS"}
+    # A constant rate lets a run be extended, from its last state.
+    assert files == {"model.keras", "history.csv", "predictions.npz", "runtime.json", "SHA256SUMS", "state"}
     labels = pd.read_parquet(store / "index.parquet").set_index("sample_id")["label"]
     with np.load(run / "predictions.npz", allow_pickle=False) as arrays:
         assert arrays["classes"].tolist() == [str(digit) for digit in range(10)]
