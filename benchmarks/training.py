@@ -60,10 +60,13 @@ data = gather(index, splits, open_arrays(store / "32px/SHA256SUMS"))
 spec = {"architecture": "simcnn", "image_size": 32, "options": {}, "weights": "none",
         "train": {"epochs": 1, "batch_size": 32, "optimizer": {"name": "adam"}, "learning_rate": 1e-3,
                   "schedule": {"name": "constant"}}}
-trained = graft.runs.train_run(spec, data, 0, checkpoints=Checkpoints(out / "state", "key"))
+checkpoints = Checkpoints(out / "state", "key")
+trained = graft.runs.train_run(spec, data, 0, checkpoints=checkpoints)
 save_predictions(out / "predictions.npz", graft.runs.predict_run(trained.network, data))
 trained.model.save(out / "ours.keras")
-print(json.dumps({"seconds": time.perf_counter() - start}))
+seconds = time.perf_counter() - start
+checkpoints.clear()  # or the next program had nothing to do
+print(json.dumps({"seconds": seconds}))
 """
 )
 
