@@ -52,6 +52,7 @@ include: "rules/evaluation.smk"
 include: "rules/published.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
+include: "rules/tensorboard.smk"
 
 
 localrules:
@@ -60,3 +61,4 @@ localrules:
     downloads,
     figures,
     report,
+    tensorboard,

@@ -9,22 +9,18 @@ over images (scipy.stats.bootstrap, BCa), since an image may be in the test spli
 """
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from common import ROOT, snakemake
 from ruamel.yaml import YAML
 from scipy.stats import bootstrap
 
 from graft.files import sha256
 from graft.predictions import load_predictions
 
-ROOT = Path(__file__).resolve().parents[1]
 MODELS = ("lite0_probe", "lite0_finetune")
 
 
@@ -40,17 +36,6 @@ def write_study(path: Path, seed: int, archive: Path) -> None:
         "threads": 2,
     }
     YAML(typ="safe", pure=True).dump(study, path)
-
-
-def run(folder: Path, study: Path) -> float:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    start = time.perf_counter()
-    command = ["snakemake", "--cores", "all", "--directory", str(folder), "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--workflow-profile", str(ROOT / "profiles/default"), "--configfile", str(study)]
-    done = subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stdout + done.stderr)
-    return time.perf_counter() - start
 
 
 def correct(folder: Path, seed: int) -> pd.DataFrame:
@@ -76,7 +61,7 @@ def main() -> None:
         for seed in arguments.seeds:
             study = folder / f"flowers_{seed}.yaml"
             write_study(study, seed, arguments.folder / "flower_photos.tgz")
-            seconds = run(folder, study)
+            seconds = snakemake(folder, study)
             table = correct(folder, seed)
             tables.append(table)
             shown = ", ".join(f"{model} {table[model].mean():.4f}" for model in MODELS)

@@ -1,26 +1,27 @@
 """How much time and memory training takes beside what Keras itself would take.
 
     python benchmarks/training.py overhead FOLDER [--repeats 3]
+    python benchmarks/training.py accuracy FOLDER [--seeds 0 1 2]
     python benchmarks/training.py startup [--repeats 3]
     python benchmarks/training.py memory [--gib 20]
 
 `overhead`: one epoch of SimCNN on CIFAR-10, batches of 32, and what `train_model` does besides (reading, validation,
 predictions, saving), against a bare Keras script of the same arithmetic on an array in memory; start-up is left out of
-both. FOLDER holds cifar10-images.tar.xz. `startup`: importing what `train_model` imports, against importing TensorFlow.
+both. FOLDER holds cifar10-images.tar.xz. `accuracy`: seconds until SimCNN is right on 0.6875 of the validation split, as
+`simcnn_fast` of `studies/fast_cifar.yaml` is trained (with its predictions, which are the mean over two views) and as
+`simcnn` of `studies/cifar10_simcnn_resnet50.yaml`, a report's recipe, of which at most all 25 epochs run; the report had
+that accuracy on test images. `startup`: importing what `train_model` imports, against importing TensorFlow.
 `memory`: anonymous resident memory while SimCNN trains on batches from all over a sparse file of so many GiB, beyond that of
 the framework with the network built.
 """
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from common import ROOT, program, snakemake, spread
+
+WANTED = 0.6875
 
 STUDY = """\
 study: overhead
@@ -90,6 +91,34 @@ print(json.dumps({"seconds": time.perf_counter() - start}))
 """
 )
 
+ACCURACY = (
+    START
+    + """
+from graft.arrays import gather, open_arrays
+from graft.runs import predict_run, train_run
+from graft.study_file import read_study
+spec = read_study(sys.argv[3]).models[sys.argv[4]].trained
+data = gather(index, splits, open_arrays(store / "32px/SHA256SUMS"))
+data = data._replace(rows={**data.rows, "test": data.rows["test"][:1]})  # a prediction of all is not what is timed
+start = time.perf_counter()
+class Reached(Exception):
+    pass
+found = {}
+def reached(epoch, values):
+    found.update(epochs=epoch, accuracy=values["val_accuracy"], seconds=time.perf_counter() - start)
+    if values["val_accuracy"] >= float(sys.argv[6]):
+        raise Reached
+try:
+    trained = train_run(spec, data, int(sys.argv[5]), on_epoch=reached)
+    validation = predict_run(trained.network, data, spec.get("test_time", ())).splits["validation"]
+    found["accuracy"] = float((validation.log_prob.argmax(axis=1) == validation.label).mean())
+    found["seconds"] = time.perf_counter() - start
+except Reached:
+    pass
+print(json.dumps(found))
+"""
+)
+
 OUR_IMPORTS = """
 from graft.backends import start_backend
 start_backend("tensorflow", threads=1, deterministic=True)
@@ -141,38 +170,15 @@ print(json.dumps({"images": count, "mib": (max(most, anonymous()) - before) / 10
 """
 
 
-def program(text: str, *arguments: object) -> dict[str, float]:
-    command = [sys.executable, "-c", text, *map(str, arguments)]
-    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stdout + done.stderr)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def spread(values: list[float]) -> str:
-    return f"median {statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f}, n = {len(values)})"
+def prepare(base: Path, folder: Path) -> None:
+    (base / "study.yaml").write_text(STUDY.format(archive=(folder / "cifar10-images.tar.xz").resolve()))
+    snakemake(base, base / "study.yaml", "datasets")
 
 
 def overhead(folder: Path, repeats: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         base = Path(temporary)
-        (base / "study.yaml").write_text(STUDY.format(archive=(folder / "cifar10-images.tar.xz").resolve()))
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        command = [
-            "snakemake",
-            "--cores",
-            "all",
-            "datasets",
-            "--directory",
-            str(base),
-            "--snakefile",
-            str(ROOT / "Snakefile"),
-        ]
-        command += ["--workflow-profile", str(ROOT / "profiles/default"), "--configfile", str(base / "study.yaml")]
-        done = subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(done.stdout + done.stderr)
+        prepare(base, folder)
         ratios = []
         for k in range(repeats + 1):
             ours, bare = (program(text, base, base)["seconds"] for text in (OURS, BARE))
@@ -180,6 +186,23 @@ def overhead(folder: Path, repeats: int) -> None:
                 ratios.append(ours / bare)
                 print(f"train_model {ours:.1f} s, bare {bare:.1f} s", flush=True)
         print(f"ratio: {spread(ratios)}")
+
+
+def accuracy(folder: Path, seeds: list[int]) -> None:
+    recipes = {"simcnn_fast": "fast_cifar", "simcnn": "cifar10_simcnn_resnet50"}
+    with tempfile.TemporaryDirectory() as temporary:
+        base = Path(temporary)
+        prepare(base, folder)
+        ratios = []
+        for seed in seeds:
+            took = {}
+            for model, study in recipes.items():
+                found = program(ACCURACY, base, base, ROOT / f"studies/{study}.yaml", model, seed, WANTED)
+                took[model] = found["seconds"]
+                shown = f"{found['accuracy']:.4f} after {found['epochs']} epochs and {found['seconds']:.1f} s"
+                print(f"seed {seed}: {model} {shown}", flush=True)
+            ratios.append(took["simcnn"] / took["simcnn_fast"])
+        print(f"times as fast: {spread(ratios)}")
 
 
 def startup(repeats: int) -> None:
@@ -206,6 +229,9 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     first = commands.add_parser("overhead")
     first.add_argument("folder", type=Path)
+    fast = commands.add_parser("accuracy")
+    fast.add_argument("folder", type=Path)
+    fast.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     second = commands.add_parser("startup")
     for each in (first, second):
         each.add_argument("--repeats", type=int, default=3)
@@ -213,6 +239,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.command == "overhead":
         overhead(options.folder, options.repeats)
+    elif options.command == "accuracy":
+        accuracy(options.folder, options.seeds)
     elif options.command == "startup":
         startup(options.repeats)
     else:

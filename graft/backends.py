@@ -4,7 +4,7 @@ import importlib
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -29,7 +29,7 @@ def start_backend(backend: str, *, threads: int, deterministic: bool, gpus: int 
         UserError: the backend is not installed, or cannot train on several GPUs.
     """
     if backend == "torch" and gpus > 1:
-        raise UserError(f"gpus: {gpus} with backend: torch is not offered; allowed: 1, or backend: tensorflow or jax")
+        raise UserError(f"gpu: {gpus} with backend: torch is not offered; allowed: 1, or backend: tensorflow or jax")
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if backend == "jax":
@@ -76,6 +76,31 @@ def device_names() -> list[str]:
     return names
 
 
+def _peak_bytes(backend: str) -> Iterator[int]:
+    """The most bytes that each device held at a time, as far as the framework counts them: not on the CPU."""
+    framework = importlib.import_module(backend)
+    if backend == "tensorflow":
+        for device in framework.config.list_logical_devices("GPU"):
+            with suppress(ValueError):  # not every allocator counts
+                yield framework.config.experimental.get_memory_info(device.name)["peak"]
+    elif backend == "jax":
+        for device in framework.local_devices():
+            yield (device.memory_stats() or {}).get("peak_bytes_in_use", 0)
+    else:
+        yield from map(framework.cuda.max_memory_allocated, range(framework.cuda.device_count()))
+
+
+def device_facts() -> dict[str, Any]:
+    """For a job's ``runtime.json``: backend, devices, and the most memory in MiB that one GPU held at a time for this
+    process, where there is one and its memory is counted."""
+    import keras
+
+    backend = keras.backend.backend()
+    peak = max(_peak_bytes(backend), default=0)
+    memory = {"device_peak_memory_mib": round(peak / 2**20, 1)} if peak else {}
+    return {"backend": backend, "device": ", ".join(device_names()), **memory}
+
+
 @cache  # each strategy of TensorFlow keeps communicators of its own
 def _distribution(names: tuple[str, ...]) -> Callable[[], AbstractContextManager[Any]]:
     import keras
@@ -103,9 +128,9 @@ def parallel(gpus: int) -> Iterator[Callable[[Any], None]]:
 
     names = device_names()[:gpus] if gpus > 1 else ["any"]
     if names == ["cpu:0"]:
-        log.info("gpus: %d, and there is none: trains on the CPU", gpus)
+        log.info("gpu: %d, and there is none: trains on the CPU", gpus)
     elif len(names) < gpus:
-        raise UserError(f"gpus: {gpus} are asked for, and {keras.backend.backend()} finds {len(names)}")
+        raise UserError(f"gpu: {gpus} are asked for, and {keras.backend.backend()} finds {len(names)}")
     if len(names) == 1:
         yield lambda network: None
         return

@@ -1,18 +1,25 @@
 """How the frozen part of a network is cached: it runs once per image, and models train on its activations."""
 
+import itertools
+import logging
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from graft.augmentation import augment
 from graft.files import replacing, write_text
+from graft.progress import lines
+
+log = logging.getLogger(__name__)
 
 GIB = 2**30
+LINE_EVERY = 30.0  # seconds
 
 
 def _is_constant(layer: Any) -> bool:
@@ -73,6 +80,12 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
+def _view(images: np.ndarray, rows: np.ndarray, view: int, options: Mapping[str, Any]) -> np.ndarray:
+    """A view of images, counted from 1, as a pass of a training of seed 0 would show it."""
+    rng, labels = np.random.default_rng([view, rows[0]]), np.zeros(len(rows), np.int64)
+    return augment(images, labels, 1, rng, rows=rows, number_of_pass=view, seed=0, **options)[0]
+
+
 def save_activations(
     prefix: Any,
     images: np.ndarray,
@@ -80,16 +93,19 @@ def save_activations(
     batch_size: int = 256,
     dtype: str = "float32",
     rows: np.ndarray | None = None,
+    views: int = 0,
+    options: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Run ``prefix`` over uint8 images (n, h, w, 3), batch by batch.
 
-    Writes each of its outputs, n rows of ``dtype``, to ``activations<k>.npy`` in ``folder``; returns their paths. With
-    ``rows``, those of other images are zeros. If all are too large for the disk, writes a text that says so instead, and
-    returns its path.
+    Writes each of its outputs, n rows of ``dtype``, to ``activations<k>.npy`` in ``folder``; returns their paths. Behind
+    them come n rows for each of ``views``, those of the images as :func:`graft.augmentation.augment` changes them with
+    ``options``; they depend on ``rows`` and the number of the view alone. With ``rows``, those of other images are zeros.
+    If all are too large for the disk, writes a text that says so instead, and returns its path.
     """
     rows = np.arange(len(images)) if rows is None else rows
     paths = [folder / f"activations{k}.npy" for k in range(len(prefix.outputs))]
-    shapes = [(len(images), *output.shape[1:]) for output in prefix.outputs]
+    shapes = [((1 + views) * len(images), *output.shape[1:]) for output in prefix.outputs]
     if text := _refuse(shapes, dtype, folder):
         write_text(folder / NOT_STORED, f"{text}\n")
         return [folder / NOT_STORED]
@@ -98,11 +114,14 @@ def save_activations(
         arrays = [np.lib.format.open_memmap(f, "w+", dtype, shape) for f, shape in zip(files, shapes, strict=True)]
         for file in files:
             _reserve(file)
-        for start in range(0, len(rows), batch_size):
+        batches = list(itertools.product(range(1 + views), range(0, len(rows), batch_size)))
+        shown = "frozen part: {percentage:.0f}% of {total_fmt} batches, {remaining} left"
+        for view, start in lines(log.info, LINE_EVERY, iterable=batches, bar_format=shown):
             chosen = rows[start : start + batch_size]
-            outputs = prefix.predict_on_batch(images[chosen])
+            seen = _view(images[chosen], chosen, view, options or {}) if view else images[chosen]
+            outputs = prefix.predict_on_batch(seen)
             for array, output in zip(arrays, outputs if isinstance(outputs, list) else [outputs], strict=True):
-                array[chosen] = output
+                array[view * len(images) + chosen] = output
         for array in arrays:
             array.flush()
     return paths

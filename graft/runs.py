@@ -13,12 +13,14 @@ import numpy as np
 
 from graft.arrays import Data
 from graft.augmentation import augment, views
-from graft.backends import device_names
+from graft.backends import device_facts, parallel
 from graft.checkpoints import Checkpoints
 from graft.errors import UserError
 from graft.features import split_network
 from graft.finetune import build_network, is_new, rate_factors
 from graft.predictions import Predictions, SplitPredictions
+from graft.presets import part_name
+from graft.registry import parts
 from graft.training import Batches, DivergedError, OnEpoch, Phase, compile_network, predict_log_prob, train_network
 from graft.words import nearest
 
@@ -79,7 +81,8 @@ def _has_soft_labels(train: Mapping[str, Any]) -> bool:
 def _training_change(train: Mapping[str, Any], data: Data, seed: int) -> Callable[..., tuple[Any, ...]] | None:
     """What is done to a training batch: augmentation, smoothed labels (Szegedy et al., arXiv 1512.00567, section 7),
     weights of classes. All of it depends on seed, pass and batch alone."""
-    options, smoothing = train.get("augment"), train.get("label_smoothing", 0.0)
+    images = data.inputs[0].dtype == np.uint8  # else activations, of images that were changed before
+    options, smoothing = train.get("augment") if images else None, train.get("label_smoothing", 0.0)
     soft, classes = _has_soft_labels(train), len(data.classes)
     weights = _class_weights(train["class_weights"], data) if "class_weights" in train else None
     if not (options or soft or weights is not None):
@@ -103,14 +106,24 @@ def _batches(data: Data, split: str, batch_size: int = PREDICT_BATCH, *rest: Any
     return Batches(data.inputs, data.label, data.rows[split], batch_size, *rest)
 
 
-def _validation(train: Mapping[str, Any], data: Data) -> Batches:
-    if not _has_soft_labels(train):
-        return _batches(data, "validation")
+def _training(train: Mapping[str, Any], data: Data, seed: int, gpus: int) -> Batches:
+    if len(data.rows["train"]) < gpus:
+        raise UserError(f"gpu: {gpus} is more than the {len(data.rows['train'])} training images; lower it")
+    change = _training_change(train, data, seed)
+    return _batches(data, "train", train["batch_size"], seed, train.get("steps_per_epoch"), change, gpus)
 
-    def change(arrays: Sequence[np.ndarray], labels: np.ndarray, *_: Any) -> tuple[Any, ...]:
+
+def _validation(train: Mapping[str, Any], data: Data, gpus: int) -> Batches:
+    """All validation images; where their number is no multiple of ``gpus``, each equally often, so that means are the
+    same."""
+
+    def one_hot(arrays: Sequence[np.ndarray], labels: np.ndarray, *_: Any) -> tuple[Any, ...]:
         return arrays if len(arrays) > 1 else arrays[0], _one_hot(labels, len(data.classes))
 
-    return _batches(data, "validation", PREDICT_BATCH, None, None, change)
+    rows = data.rows["validation"]
+    rows = np.repeat(rows, math.lcm(len(rows), gpus) // len(rows))
+    change = one_hot if _has_soft_labels(train) else None
+    return Batches(data.inputs, data.label, rows, math.ceil(PREDICT_BATCH / gpus) * gpus, change=change)
 
 
 # -- how a network is trained --------------------------------------------------------------------------------------------
@@ -179,21 +192,27 @@ def _train_once(
     keras.utils.clear_session()  # layers are named anew, so equal runs save equal names
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(train.get("precision", "float32"))
-    other = ("train", "architecture", "image_size", "test_time")
+    other = ("train", "architecture", "image_size", "test_time", "gpu")
     described = {key: value for key, value in spec.items() if key not in other}
-    model = build_network(spec["architecture"], spec["image_size"], len(data.classes), **described)
-    images = data.inputs[0].dtype == model.input.dtype  # else activations
-    network = keras.Model(model.input, model.output) if images else split_network(model)[1]
-    if "l2" in train:
-        _penalise(network, train["l2"])
-    change = _training_change(train, data, seed)
-    batches = _batches(data, "train", train["batch_size"], seed, train.get("steps_per_epoch"), change)
-    phases = _phases(model, network, train, epochs or train["epochs"], batches.steps)
-    start = time.monotonic()
-    history = train_network(
-        network, phases, batches, _validation(train, data), on_epoch=on_epoch, checkpoints=checkpoints
-    )
-    return Trained(model, network, history, batches.images * len(history), time.monotonic() - start)
+    gpus = spec.get("gpu", 1)
+    batches, validation = _training(train, data, seed, gpus), _validation(train, data, gpus)
+    with parallel(gpus) as synchronize:
+        model = build_network(spec["architecture"], spec["image_size"], len(data.classes), **described)
+        synchronize(model)
+        start_from_images = parts("graft.models")[part_name(spec["architecture"])].facts.get("start")
+        if start_from_images and spec.get("weights", "none") == "none":
+            start_from_images(model, data.inputs[0], data.rows["train"])
+        images = data.inputs[0].dtype == model.input.dtype  # else activations
+        network = keras.Model(model.input, model.output) if images else split_network(model)[1]
+        if "l2" in train:
+            _penalise(network, train["l2"])
+        phases = _phases(model, network, train, epochs or train["epochs"], batches.steps)
+        start = time.monotonic()
+        history = train_network(network, phases, batches, validation, on_epoch=on_epoch, checkpoints=checkpoints)
+        seconds = time.monotonic() - start
+    if gpus > 1:
+        network = keras.Model(network.input, network.output)  # which predicts on one
+    return Trained(model, network, history, batches.images * len(history), seconds)
 
 
 def train_run(
@@ -217,7 +236,7 @@ def train_run(
     Raises:
         UserError: the network cannot be built, training diverged, memory was too small, or the process was asked to end.
     """
-    train = spec["train"]
+    train, gpus = spec["train"], spec.get("gpu", 1)
     try:
         return _train_once(spec, data, seed, epochs, on_epoch, checkpoints)
     except DivergedError as error:
@@ -228,10 +247,11 @@ def train_run(
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
-        if not train.get("retries") or train["batch_size"] == 1:
+        half = train["batch_size"] // (2 * gpus) * gpus
+        if not train.get("retries") or not half:
             raise OutOfMemoryError(train["batch_size"]) from error
         log.info("out of memory with batch_size %d: once more, with half of it", train["batch_size"])
-        halved = {"batch_size": train["batch_size"] // 2, "accumulate": 2 * train.get("accumulate", 1)}
+        halved = {"batch_size": half, "accumulate": 2 * train.get("accumulate", 1)}
         halved |= {"steps_per_epoch": 2 * train["steps_per_epoch"]} if "steps_per_epoch" in train else {}
         again = halved | {"retries": train["retries"] - 1}
     changed = {**spec, "train": {**train, **again}}
@@ -272,7 +292,7 @@ def multiply_adds(model: Any) -> int:
 
 def run_facts(trained: Trained) -> dict[str, Any]:
     """What a run did, for its ``runtime.json``: epochs, time and speed of training, parameters, multiply-adds of an image
-    in the whole network, backend and devices."""
+    in the whole network, backend, devices and their memory."""
     trainable = sum(int(weight.size) for weight in map(keras.ops.convert_to_numpy, trained.model.trainable_weights))
     return {
         "epochs": len(trained.history),
@@ -280,6 +300,5 @@ def run_facts(trained: Trained) -> dict[str, Any]:
         "images_per_second": round(trained.images / trained.seconds, 1),
         "parameters": {"total": trained.model.count_params(), "trainable": trainable},
         "multiply_adds": multiply_adds(trained.model),
-        "backend": keras.backend.backend(),
-        "device": ", ".join(device_names()),
+        **device_facts(),
     }

@@ -32,9 +32,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """Batches of chosen rows of memory-mapped arrays; with a seed, in an order drawn anew for each pass.
 
     The order depends on seed and pass alone; rows are then read in ascending order within a batch. Without a seed the
-    order is that of ``rows``. An epoch is one pass, or so many ``steps``, whatever the number of passes that makes.
+    order is that of ``rows``. Where arrays hold more rows than there are labels, these are further views of the same, and
+    passes with a seed take them in turn. An epoch is one pass, or so many ``steps``, whatever the number of passes that makes.
     ``change`` makes of a batch what the network sees: ``change(arrays, labels, rows, number of pass, number of batch)``
-    returns what ``fit`` takes.
+    returns what ``fit`` takes. The rows of each batch are a multiple of ``multiple_of`` if ``batch_size`` is, for which a
+    pass leaves out fewer than that of ``rows``, the last of its order.
     """
 
     def __init__(
@@ -46,11 +48,13 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         seed: int | None = None,
         steps: int | None = None,
         change: Callable[..., tuple[Any, ...]] | None = None,
+        multiple_of: int = 1,
     ) -> None:
         super().__init__()
         self.inputs, self.labels, self.rows = inputs, labels, rows
         self.batch_size, self.seed, self.change = batch_size, seed, change
-        self._of_pass = math.ceil(len(rows) / batch_size)
+        self._rows_of_pass = len(rows) // multiple_of * multiple_of
+        self._of_pass = math.ceil(self._rows_of_pass / batch_size)
         self.steps = steps or self._of_pass
         self._drawn = (-1, rows)
         self.start(0)
@@ -66,19 +70,25 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
             self._drawn = (number, np.random.default_rng([self.seed, number]).permutation(self.rows))
         return self._drawn[1]
 
+    def _view(self, number_of_pass: int) -> int:
+        """Which view of the images a pass sees: 0 is the images themselves."""
+        views = len(self.inputs[0]) // len(self.labels) - 1
+        return 1 + number_of_pass % views if views and self.seed is not None else 0
+
     @property
     def images(self) -> int:
         """How many images an epoch has, in the mean over many."""
-        return len(self.rows) * self.steps // self._of_pass
+        return self._rows_of_pass * self.steps // self._of_pass
 
     def __len__(self) -> int:
         return self.steps - self._step
 
     def __getitem__(self, number: int) -> tuple[Any, ...]:
         number_of_pass, k = divmod(self._epoch * self.steps + self._step + number, self._of_pass)
-        rows = self._order(number_of_pass)[k * self.batch_size : (k + 1) * self.batch_size]
+        rows = self._order(number_of_pass)[: self._rows_of_pass][k * self.batch_size : (k + 1) * self.batch_size]
         rows = rows if self.seed is None else np.sort(rows)
-        arrays = tuple(np.asarray(array[rows]) for array in self.inputs)
+        place = rows + len(self.labels) * self._view(number_of_pass)
+        arrays = tuple(np.asarray(array[place]) for array in self.inputs)
         if self.change:
             return self.change(arrays, self.labels[rows], rows, number_of_pass, k)
         return arrays if len(arrays) > 1 else arrays[0], self.labels[rows]

@@ -121,6 +121,11 @@ def model_params(wildcards):
     return study.models[wildcards.model].trained
 
 
+def gpus_of(wildcards):
+    """How many GPUs a training of the model shares its batches out to."""
+    return study.models[wildcards.model].gpu or 1
+
+
 def weights_sums(remote):
     return Path("data/weights") / remote.name / "SHA256SUMS"
 

@@ -11,6 +11,7 @@ rule train_model:
     output:
         model=RUN / "model.keras",
         history=RUN / "history.csv",
+        history_json=RUN / "history.json",
         predictions=ensure(RUN / "predictions.npz", non_empty=True),
         runtime=RUN / "runtime.json",
         sums=RUN / "SHA256SUMS",
@@ -25,7 +26,7 @@ rule train_model:
         BENCHMARKS / "train_model/{dataset}/{model}/seed{seed}.tsv"
     threads: study.threads
     resources:
-        gpu=1,
+        gpu=gpus_of,
         mem_mb=4000,
         runtime="8h",
     conda:

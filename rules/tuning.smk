@@ -23,7 +23,7 @@ rule tune_model:
         BENCHMARKS / "tune_model/{dataset}/{model}.tsv"
     threads: study.threads
     resources:
-        gpu=1,
+        gpu=gpus_of,
         mem_mb=4000,
         runtime="24h",
     conda:

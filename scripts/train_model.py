@@ -8,16 +8,18 @@ from graft.arrays import gather, open_inputs
 from graft.backends import start_backend
 from graft.checkpoints import Checkpoints
 from graft.devices import lease_gpus
-from graft.files import read_json, record_sums, replacing, sha256, verified, write_csv, write_json
+from graft.files import read_csv, read_json, record_sums, replacing, sha256, verified, write_csv, write_json
 from graft.jobs import job
 from graft.predictions import save_predictions
 from graft.runtime import Stopwatch
 from graft.spec import set_paths
 from graft.weights import with_weights
 
-with job(snakemake) as say, lease_gpus(1, snakemake.params.compute["backend"], say):
+gpus = snakemake.params.model.get("gpu", 1)
+
+with job(snakemake) as say, lease_gpus(gpus, snakemake.params.compute["backend"], say):
     stopwatch = Stopwatch()
-    start_backend(**snakemake.params.compute)
+    start_backend(**snakemake.params.compute, gpus=gpus)
     from graft.runs import can_be_extended, checkpoint_key, predict_run, run_facts, train_run
 
     index, splits = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.splits))
@@ -37,7 +39,9 @@ with job(snakemake) as say, lease_gpus(1, snakemake.params.compute["backend"], s
     with replacing(output["predictions"]) as beside:
         save_predictions(beside, predictions)
     write_csv(output["history"], trained.history)
-    write_json(snakemake.output.runtime, stopwatch.report(**run_facts(trained)))
+    write_json(output["history_json"], read_csv(output["history"]).to_dict("records"))
+    which = {"seed": snakemake.params.seed, "fingerprint": snakemake.params.code}
+    write_json(snakemake.output.runtime, stopwatch.report(**which, **run_facts(trained)))
     record_sums(snakemake.output.sums, output.values())
     if not can_be_extended(spec["train"]):
         checkpoints.clear()

@@ -12,9 +12,11 @@ from graft.jobs import job
 from graft.runtime import Stopwatch
 from graft.weights import with_weights
 
-with job(snakemake) as say, lease_gpus(1, snakemake.params.compute["backend"], say):
+gpus = snakemake.params.model.get("gpu", 1)
+
+with job(snakemake) as say, lease_gpus(gpus, snakemake.params.compute["backend"], say):
     stopwatch = Stopwatch()
-    start_backend(**snakemake.params.compute)
+    start_backend(**snakemake.params.compute, gpus=gpus)
     from graft.tuning import best_of, trials_table, tune_run
 
     index, splits = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.splits))

@@ -65,6 +65,7 @@ class Model(OnDatasets):
     train: Train
     test_time: TestTime | None = None
     tune: Tune | None = None
+    gpu: Count | None = None
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     why: str | None = None
 
@@ -81,6 +82,20 @@ class Model(OnDatasets):
                 "problems",
                 {"problems": [(("train", "head_first"), "needs weights: behind random ones no head learns")]},
             )
+        return self
+
+    @model_validator(mode="after")
+    def _views_are_stored(self) -> "Model":
+        if self.train.views is not None and not self.frozen:
+            text = "needs a frozen part to store: freeze: all or {before: <stage>}, and no test_time"
+            raise PydanticCustomError("problems", "problems", {"problems": [(("train", "views"), text)]})
+        return self
+
+    @model_validator(mode="after")
+    def _batches_are_shared_out_evenly(self) -> "Model":
+        if self.train.batch_size % (self.gpu or 1):
+            text = f"{self.train.batch_size} is no multiple of gpu: {self.gpu}, each of which takes an equal part"
+            raise PydanticCustomError("problems", "problems", {"problems": [(("train", "batch_size"), text)]})
         return self
 
     @model_validator(mode="after")
@@ -130,7 +145,7 @@ class Model(OnDatasets):
     @cached_property
     def trained(self) -> dict[str, Any]:
         """What the network is and how it is trained: all that decides a run beside data and seed."""
-        return self.dump("tune", "datasets", "seeds", "why")
+        return self.dump("tune", "datasets", "seeds", "why", *(["gpu"] if self.gpu == 1 else []))
 
 
 class Head(Strict):
@@ -178,19 +193,20 @@ class Backbone(Model):
     @property
     def frozen(self) -> bool:
         # Of a list, nobody knows before the network is built whether it starts at the images; and images that are changed
-        # have no activations to store.
-        changed = self.train.augment is not None or self.test_time is not None
+        # anew in each pass have no activations to store.
+        changed = (self.train.augment is not None and self.train.views is None) or self.test_time is not None
         return self.freeze != "none" and not isinstance(self.freeze, list) and not changed
 
     @cached_property
     def frozen_part(self) -> dict[str, Any]:
         """What decides the activations of the frozen part: models that agree in it share them."""
         network = dict(self.trained)
-        head = network.pop("head")
-        del network["train"]
+        head, train = network.pop("head"), network.pop("train")
         network.pop("test_time", None)
+        network.pop("gpu", None)
         network.pop("freeze_batch_norm", None)  # in the frozen part it is frozen either way
-        return network | ({"head": {"pooling": head["pooling"]}} if self.freeze == "all" else {})
+        network |= {"head": {"pooling": head["pooling"]}} if self.freeze == "all" else {}
+        return network | ({key: train[key] for key in ("augment", "views")} if self.train.views else {})
 
     @property
     def reads(self) -> tuple[Any, ...]:

@@ -25,6 +25,9 @@ def space_problems(model: "Model") -> Iterator[tuple[tuple[str, ...], str]]:
         if whole and not list(_trial_problems(model, {path: ends[0] + 0.5})):
             text = f"low: {ends[0]} and high: {ends[1]} search whole numbers only"
             found[f"{text}; write {ends[0]}.0 and {ends[1]}.0, for the field takes any number"] = None
+        if path == "train.batch_size" and whole and (model.gpu or 1) > 1:
+            text = f"low: {ends[0]} and high: {ends[1]} search every whole number"
+            found[f"{text}; write choices: multiples of gpu: {model.gpu}"] = None
         problems += [(("tune", "space", path), text) for text in found]
     for (one, values), (other, others) in itertools.combinations(space.items(), 2) if not problems else ():
         for value, second in itertools.product(values, others):
@@ -44,7 +47,8 @@ def _trial_problems(model: "Model", values: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with a trial that sets these fields."""
     misplaced = "changes what a trial reads; tune fields of train, head or options"
     if any(
-        path.partition(".")[0] in ("architecture", "datasets", "seeds", "tune", "weights", "why") for path in values
+        path.partition(".")[0] in ("architecture", "datasets", "gpu", "seeds", "tune", "weights", "why")
+        for path in values
     ):
         yield misplaced
         return

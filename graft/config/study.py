@@ -1,6 +1,7 @@
 """A whole study, and what follows from it: runs, members, folders."""
 
 from functools import cached_property
+from operator import attrgetter
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -26,6 +27,16 @@ from graft.registry import parts
 from graft.words import nearest
 
 Problems = list[tuple[tuple[str | int, ...], str]]
+
+ONE_GPU = {
+    "train.accumulate": None,
+    "train.retries": None,  # which accumulates
+    "train.jit": False,
+    "train.steps_per_execution": 1,
+    **{f"train.optimizer.{clip}": None for clip in ("clipnorm", "global_clipnorm", "clipvalue")},
+}
+"""What Keras on TensorFlow does with one GPU alone, and the value that switches it off: with several it clips the gradients
+of each by themselves, and fails at the rest."""
 
 
 class Ensemble(OnDatasets):
@@ -96,7 +107,7 @@ class Study(Strict):
                 problems += [(("ensembles", name), f"{member} {text}") for member in members if member not in trained]
                 if not members:
                     problems.append((("ensembles", name), f"no model trains on {dataset!r}"))
-        problems += _weights_problems(self) + _reference_problems(self)
+        problems += _weights_problems(self) + _gpu_problems(self) + _reference_problems(self)
         if problems:
             raise PydanticCustomError("problems", "problems", {"problems": problems})
         return self
@@ -181,6 +192,24 @@ def _weights_problems(study: Study) -> Problems:
                 problems.append((place, text))
         if lacking := [str(seed) for seed in study.seeds_of(name) if seed not in study.seeds_of(weights.run)]:
             problems.append((place, f"{weights.run!r} has no run with seed {', '.join(lacking)}, which this model has"))
+    return problems
+
+
+def _gpu_problems(study: Study) -> Problems:
+    """What the backend cannot do for models that train on several GPUs."""
+    problems: Problems = []
+    for name, model in study.models.items():
+        if (model.gpu or 1) == 1:
+            continue
+        if study.backend == "torch":
+            text = f"{model.gpu} with backend: torch is not offered; allowed: 1, or backend: tensorflow or jax"
+            problems.append((("models", name, "gpu"), text))
+        elif study.backend == "tensorflow":
+            text = f"does not work with gpu: {model.gpu} on backend: tensorflow; leave it out, or take backend: jax"
+            given = [path for path, off in ONE_GPU.items() if attrgetter(path)(model) not in (None, off)]
+            opened = [path for path in ONE_GPU if model.tune and path in model.tune.space]
+            problems += [(("models", name, *path.split(".")), text) for path in given]
+            problems += [(("models", name, "tune", "space", path), text) for path in opened]
     return problems
 
 

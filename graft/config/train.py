@@ -144,6 +144,7 @@ class Train(Strict):
     layer_decay: Share | None = None
     early_stopping: EarlyStopping | None = None
     augment: Augment | None = None
+    views: Count | None = None
     label_smoothing: Share | None = None
     class_weights: word_or(("balanced",), "{<class>: <weight>, ...}", mapping=dict[str, Positive]) | None = None  # type: ignore[valid-type]
     l2: Positive | None = None
@@ -161,6 +162,16 @@ class Train(Strict):
         if self.ema is not None and self.layer_decay is not None:
             raise PydanticCustomError(
                 "graft", "ema and layer_decay do not go together: Keras averages weights of one optimizer"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _views_of_single_images(self) -> "Train":
+        if self.views is not None and self.augment is None:
+            raise PydanticCustomError("graft", "views needs augment: it says how views of an image differ")
+        if self.views is not None and self.augment and (self.augment.mixup or self.augment.cutmix):
+            raise PydanticCustomError(
+                "graft", "views are of one image each; mixup and cutmix mix several: leave out either"
             )
         return self
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from graft.errors import UserError
 from graft.files import replacing, sha256
+from graft.progress import lines
 from graft.sources.remote import Remote
 
 MIRROR = "GRAFT_MIRROR"
@@ -161,20 +162,6 @@ def _found_nowhere(remote: Remote, path: Path, tried: list[str]) -> str:
 # -- one attempt over HTTP -----------------------------------------------------------------------------------------------
 
 
-class _Lines:
-    """The file that a progress bar writes to: says what the bar shows."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say = say
-
-    def write(self, text: str) -> None:
-        if text.strip():
-            self.say(text.strip())
-
-    def flush(self) -> None:
-        pass
-
-
 class _Bounded:
     """The file that pooch writes to: moves the bar on, and stops a server that sends too much."""
 
@@ -194,24 +181,13 @@ def _transfer(remote: Remote, say: Callable[[str], None], address: str, path: st
     import requests
     from pooch import HTTPDownloader
     from requests.exceptions import ChunkedEncodingError
-    from tqdm import tqdm
     from urllib3.exceptions import MaxRetryError
 
     file = Path(path)
     file.unlink()  # pooch made it for its owner's eyes only
     limit = LARGEST if remote.size is None else int(remote.size * 1.1) + 10**6
     with (
-        tqdm(
-            desc=remote.name,
-            file=_Lines(say),
-            unit="B",
-            unit_scale=True,
-            delay=LINE_EVERY,
-            mininterval=LINE_EVERY,
-            miniters=1,
-            smoothing=0,
-            leave=False,
-        ) as bar,
+        lines(say, LINE_EVERY, desc=remote.name, unit="B", unit_scale=True) as bar,
         file.open("wb") as stream,
     ):
         fetch = HTTPDownloader(

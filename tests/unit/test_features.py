@@ -133,6 +133,37 @@ def test_activations_may_be_of_some_images_alone(keras: Any, images: np.ndarray,
     np.testing.assert_allclose(np.load(some), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("rows", [None, np.array([1, 4, 8])], ids=["all", "some"])
+def test_views_of_augmented_images_stand_behind_the_images(
+    keras: Any, images: np.ndarray, tmp_path: Path, rows: np.ndarray | None
+) -> None:
+    prefix, _ = split_network(lite0("all"))
+    (path,) = save_activations(prefix, images, tmp_path, rows=rows, views=2, options={"flip": "alternate"})
+    plain, *views = np.split(np.load(path), 3)
+    chosen = np.arange(10) if rows is None else rows
+    seen = {
+        flipped: keras.ops.convert_to_numpy(prefix(images[:, :, ::-1] if flipped else images))
+        for flipped in (False, True)
+    }
+    np.testing.assert_allclose(plain[chosen], seen[False][chosen], rtol=1e-4, atol=1e-4)
+    mirrored = [[bool(np.allclose(view[k], seen[True][k], rtol=1e-4, atol=1e-4)) for k in chosen] for view in views]
+    assert mirrored[0] == [not other for other in mirrored[1]]  # alternate: in one view, or in the other
+    for view, flipped in zip(views, mirrored, strict=True):
+        expected = np.array([seen[flip][k] for k, flip in zip(chosen, flipped, strict=True)])
+        np.testing.assert_allclose(view[chosen], expected, rtol=1e-4, atol=1e-4)
+        assert not np.delete(view, chosen, axis=0).any()
+
+
+def test_long_work_tells_how_far_it_is(
+    keras: Any, images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("graft.features.LINE_EVERY", 1e-9)
+    prefix, _ = split_network(lite0("all"))
+    with caplog.at_level("INFO", logger="graft.features"):
+        save_activations(prefix, images, tmp_path, batch_size=5)
+    assert any(line.startswith("frozen part: 50% of 2 batches, ") for line in caplog.messages)
+
+
 def test_one_output_is_one_file(keras: Any, images: np.ndarray, tmp_path: Path) -> None:
     prefix, _ = split_network(lite0("all"))
     (path,) = save_activations(prefix, images, tmp_path)

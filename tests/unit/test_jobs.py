@@ -52,6 +52,18 @@ def test_everything_else_goes_to_the_log(tmp_path: Path, noise: str) -> None:
     assert "noise" in log
 
 
+def test_progress_that_is_logged_is_shown_once_in_a_while(tmp_path: Path) -> None:
+    block = """import graft.jobs, time
+handler = logging.getLogger('graft').handlers[0]
+handler.last -= graft.jobs.SHOWN_EVERY
+for epoch in range(3):
+    logging.getLogger('graft.training').info('epoch %d', epoch + 1)
+logging.getLogger('keras').info('noise')"""
+    status, terminal, log = run(tmp_path, block)
+    assert (status, terminal) == (0, "train_model digits small 0: epoch 1\n")
+    assert [f"epoch {k}" in log for k in (1, 2, 3)] == [True] * 3
+
+
 def test_a_users_error_is_one_line_without_a_traceback(tmp_path: Path) -> None:
     status, terminal, log = run(tmp_path, "raise UserError('data/x.npy: damaged; delete it')")
     assert status == 1

@@ -161,6 +161,8 @@ def test_facts_of_a_run(runs: Any, data: Data, scratch: Any) -> None:
     assert facts["parameters"] == {"total": total, "trainable": total - normalisations // 2}
     assert facts["backend"] == "tensorflow"
     assert facts["images_per_second"] > 0
+    with_one_gpu = {"device_peak_memory_mib"} if "gpu" in facts["device"] else set()
+    assert {key for key in facts if "memory" in key} == with_one_gpu
 
 
 def test_what_is_saved_of_a_run_is_the_network_without_its_optimizer(keras: Any, scratch: Any, tmp_path: Path) -> None:
@@ -405,6 +407,9 @@ def images(digits: Callable[[int, int], Data]) -> Data:
 
 
 def activations(spec: dict[str, Any], images: Data, folder: Path) -> Data:
+    import keras
+
+    keras.utils.set_random_seed(0)  # as the run that they are for
     prefix, _ = split_network(network(spec))
     paths = save_activations(prefix, images.inputs[0], folder)
     return images._replace(inputs=[np.load(path, mmap_mode="r") for path in paths])
@@ -477,11 +482,44 @@ def test_training_changes_what_is_not_frozen_and_no_bit_else(
     assert changed_layers(runs.train_run(spec, inputs, 0).model, network(spec)) == changed
 
 
-def test_training_on_activations_is_training_on_images(keras: Any, runs: Any, data: Data, tmp_path: Path) -> None:
+RESNET50 = LITE0 | {"architecture": "resnet50", "weights": "none"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "outputs"),
+    [
+        (FROZEN | {"options": {}, "head": {}}, 1),
+        (LITE0 | {"freeze": {"before": "stage7"}, "head": {}}, 1),
+        (LITE0 | {"freeze": {"before": "stage6_block2_depthwise"}, "head": {}}, 2),
+        (RESNET50 | {"freeze": {"before": "conv5_block3_2_conv"}, "head": {}}, 2),
+    ],
+    ids=["toy", "Lite0", "Lite0 inside a block", "ResNet50 inside a block"],
+)
+def test_training_on_activations_is_training_on_images(
+    runs: Any, digits: Callable[[int, int], Data], tmp_path: Path, spec: dict[str, Any], outputs: int
+) -> None:
     """Where nothing draws numbers, the cache changes nothing but the time."""
-    spec = FROZEN | {"options": {}, "head": {}}
-    cached, whole = (runs.train_run(spec, inputs, 0) for inputs in (activations(spec, data, tmp_path), data))
+    spec = with_train(spec, optimizer={"name": "sgd"}, learning_rate=1e-3)
+    few = digits(spec["image_size"], 20)
+    stored = activations(spec, few, tmp_path)
+    assert len(stored.inputs) == outputs
+    cached, whole = (runs.train_run(spec, inputs, 0) for inputs in (stored, few))
     losses = [[row["loss"] for row in run.history] for run in (cached, whole)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    for ours, theirs in zip(cached.model.get_weights(), whole.model.get_weights(), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    ours, theirs = (
+        runs.predict_run(run.network, inputs).splits["test"] for run, inputs in ((cached, stored), (whole, few))
+    )
+    np.testing.assert_allclose(ours.log_prob, theirs.log_prob, atol=1e-5)
+    again = runs.predict_run(cached.model, few).splits["test"]  # what is saved takes images
+    np.testing.assert_allclose(again.log_prob, theirs.log_prob, atol=1e-5)
+
+
+def test_stored_views_are_not_augmented_again(runs: Any, data: Data, tmp_path: Path) -> None:
+    spec = FROZEN | {"options": {}, "head": {}}
+    prefix, _ = split_network(network(spec))
+    (path,) = save_activations(prefix, data.inputs[0], tmp_path, views=2, options={"crop": 4})
+    stored = data._replace(inputs=[np.load(path, mmap_mode="r")])
+    viewed = runs.train_run(with_train(spec, augment={"crop": 4}, views=2), stored, 0)
+    plain = runs.train_run(with_train(spec), data, 0)
+    assert [row["loss"] for row in viewed.history] != [row["loss"] for row in plain.history]
+    assert viewed.history[-1]["loss"] < viewed.history[0]["loss"]

@@ -47,10 +47,10 @@ ALLOWED_PRESETS = f"allowed: {ALLOWED}"
 ARCHITECTURES = ", ".join(parts("graft.models"))
 SMALL, PROBE, TUNED = (("models", name) for name in ("small", "probe", "tuned"))
 SPACE = (*TUNED, "tune", "space")
-MODEL_KEYS = "datasets, architecture, image_size, weights, train, test_time, tune, seeds, why, options"
+MODEL_KEYS = "datasets, architecture, image_size, weights, train, test_time, tune, gpu, seeds, why, options"
 TRAIN_KEYS = (
     "epochs, batch_size, optimizer, learning_rate, schedule, warmup_epochs, steps_per_epoch, head_first, layer_decay, "
-    "early_stopping, augment, label_smoothing, class_weights, l2, accumulate, ema, precision, jit, steps_per_execution, "
+    "early_stopping, augment, views, label_smoothing, class_weights, l2, accumulate, ema, precision, jit, steps_per_execution, "
     "on_nan, retries, checkpoint_minutes"
 )
 
@@ -257,6 +257,21 @@ WRONG = {
         (*SMALL, "train", "layer_decay"),
         1.5,
         "models.small.train.layer_decay: 1.5 should be less than 1",
+    ),
+    "views of images that are not changed": (
+        (*PROBE, "train", "views"),
+        2,
+        "models.probe.train: views needs augment: it says how views of an image differ",
+    ),
+    "views of several images": (
+        (*PROBE, "train"),
+        {"epochs": 3, "views": 2, "augment": {"mixup": 0.2}},
+        "models.probe.train: views are of one image each; mixup and cutmix mix several: leave out either",
+    ),
+    "views of a network without a frozen part": (
+        (*SMALL, "train"),
+        {"epochs": 3, "views": 2, "augment": {"flip": True}},
+        "models.small.train.views: needs a frozen part to store: freeze: all or {before: <stage>}, and no test_time",
     ),
     "weights that a small network does not have": (
         (*SMALL, "weights"),
@@ -474,6 +489,81 @@ def test_a_misspelt_architecture_hides_no_other_problem_of_its_model(study: dict
         "models.small.architecture: 'simcn' is not an architecture; did you mean 'simcnn'?",
         "models.small.train.epochs: '3' is not a whole number; write 3 without quotes",
     ]
+
+
+NOT_SHARED = "does not work with gpu: 2 on backend: tensorflow; leave it out, or take backend: jax"
+WRONG_SHARING = {
+    "no GPU": ({"gpu": 0}, {}, "gpu: 0 should be greater than or equal to 1"),
+    "batches that are not shared out evenly": (
+        {"gpu": 3},
+        {},
+        "train.batch_size: 32 is no multiple of gpu: 3, each of which takes an equal part",
+    ),
+    "accumulated gradients": ({"gpu": 2}, {"accumulate": 2}, f"train.accumulate: {NOT_SHARED}"),
+    "retries": ({"gpu": 2}, {"retries": 1}, f"train.retries: {NOT_SHARED}"),
+    "XLA": ({"gpu": 2}, {"jit": True}, f"train.jit: {NOT_SHARED}"),
+    "several steps at once": (
+        {"gpu": 2},
+        {"steps_per_execution": 2},
+        f"train.steps_per_execution: {NOT_SHARED}",
+    ),
+    "clipped gradients": (
+        {"gpu": 2},
+        {"optimizer": {"name": "sgd", "clipnorm": 1.0}},
+        f"train.optimizer.clipnorm: {NOT_SHARED}",
+    ),
+    "search among steps at once": (
+        {"gpu": 2, "tune": {"trials": 2, "space": {"train.steps_per_execution": {"choices": [1, 2]}}}},
+        {},
+        f"tune.space.train.steps_per_execution: {NOT_SHARED}",
+    ),
+    "search among all batch sizes": (
+        {"gpu": 2, "tune": {"trials": 2, "space": {"train.batch_size": {"low": 16, "high": 64}}}},
+        {},
+        "tune.space.train.batch_size: low: 16 and high: 64 search every whole number; write choices: multiples of gpu: 2",
+    ),
+    "search among odd batch sizes": (
+        {"gpu": 2, "tune": {"trials": 2, "space": {"train.batch_size": {"choices": [16, 33]}}}},
+        {},
+        "tune.space.train.batch_size: 33 is no multiple of gpu: 2, each of which takes an equal part",
+    ),
+    "search for GPUs": (
+        {"gpu": 2, "tune": {"trials": 2, "space": {"gpu": {"choices": [1, 2]}}}},
+        {},
+        "tune.space.gpu: changes what a trial reads; tune fields of train, head or options",
+    ),
+}
+
+
+@pytest.mark.parametrize(("model", "train", "text"), WRONG_SHARING.values(), ids=WRONG_SHARING)
+def test_what_several_gpus_cannot_share_gives_one_line(
+    study: dict[str, Any], complaints: Any, model: Any, train: Any, text: str
+) -> None:
+    study["models"]["small"] |= {**model, "train": {"epochs": 3, **train}}
+    assert complaints(study) == [": 1 problem in this study:", f"models.small.{text}"]
+
+
+def test_torch_trains_on_one_gpu(study: dict[str, Any], complaints: Any) -> None:
+    study["models"]["small"]["gpu"] = 2
+    text = "models.small.gpu: 2 with backend: torch is not offered; allowed: 1, or backend: tensorflow or jax"
+    assert complaints(study | {"backend": "torch"}) == [": 1 problem in this study:", text]
+
+
+def test_jax_shares_all_that_it_does_on_one_gpu(study: dict[str, Any], read: Any) -> None:
+    train = {"accumulate": 2, "retries": 1, "jit": True, "steps_per_execution": 2}
+    study["models"]["small"]["train"] |= train | {"optimizer": {"name": "sgd", "clipnorm": 1.0}}
+    assert read(changed(study, (*SMALL, "gpu"), 2) | {"backend": "jax"}).models["small"].trained["gpu"] == 2
+
+
+@pytest.mark.parametrize("gpu", [None, 1])
+def test_one_gpu_changes_no_job(study: dict[str, Any], read: Any, gpu: int | None) -> None:
+    before = read(study).models["small"].trained
+    assert read(changed(study, (*SMALL, "gpu"), gpu)).models["small"].trained == before
+
+
+def test_activations_are_those_of_a_model_with_one_gpu(study: dict[str, Any], read: Any) -> None:
+    before = read(study).features_name("probe")
+    assert read(changed(study, (*PROBE, "gpu"), 2)).features_name("probe") == before
 
 
 def test_dimensions_that_do_not_fit_together_are_named(study: dict[str, Any], complaints: Any) -> None:

@@ -97,6 +97,20 @@ def test_epochs_of_so_many_steps_go_on_where_the_last_one_ended(training: Any, s
     assert counted.images == 8 * steps
 
 
+def test_passes_take_views_in_turn_and_predictions_see_the_images(training: Any) -> None:
+    arrays = [np.arange(30)[:, None], 100 + np.arange(30)[:, None]]  # ten images and two more views of each
+    rows = np.array([2, 3, 5, 7])
+    shuffled, ordered = (training.Batches(arrays, np.arange(10), rows, 3, seed) for seed in (1, None))
+    for batches, expected in ((shuffled, [10, 20, 10]), (ordered, [0, 0, 0])):
+        for epoch, first in enumerate(expected):
+            batches.start(epoch)
+            inputs, labels = ([*zip(*batches, strict=True)][k] for k in (0, 1))
+            assert sorted(np.concatenate(labels)) == list(rows)
+            for (one, other), label in zip(inputs, labels, strict=True):
+                assert (one[:, 0] == label + first).all()
+                assert (other[:, 0] == label + first + 100).all()
+
+
 @pytest.mark.parametrize("steps", [None, 3, 7])
 def test_an_epoch_may_be_entered_at_any_step(training: Any, steps: int | None) -> None:
     whole = numbered(training, range(40), 8, 3)

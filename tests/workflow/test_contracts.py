@@ -73,7 +73,8 @@ def test_run_folder(results: Path, store: Path, model: str, seed: int) -> None:
     run = results / f"runs/digits/{model}/seed{seed}"
     files = {path.name for path in run.iterdir()}
     # A constant rate lets a run be extended, from its last state.
-    assert files == {"model.keras", "history.csv", "predictions.npz", "runtime.json", "SHA256SUMS", "state"}
+    named = {"model.keras", "history.csv", "history.json", "predictions.npz", "runtime.json", "SHA256SUMS", "state"}
+    assert files == named
     labels = pd.read_parquet(store / "index.parquet").set_index("sample_id")["label"]
     with np.load(run / "predictions.npz", allow_pickle=False) as arrays:
         assert arrays["classes"].tolist() == [str(digit) for digit in range(10)]
@@ -86,8 +87,11 @@ def test_run_folder(results: Path, store: Path, model: str, seed: int) -> None:
     history = pd.read_csv(run / "history.csv")
     assert list(history.columns) == ["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "learning_rate"]
     assert history["epoch"].tolist() == list(range(1, len(history) + 1))
+    assert json.loads((run / "history.json").read_text()) == history.to_dict("records")
     runtime = json.loads((run / "runtime.json").read_text())
     assert {"wall_seconds", "peak_memory_mib", "versions", "machine", "parameters", "images_per_second"} <= set(runtime)
+    assert runtime["seed"] == seed
+    assert re.fullmatch(r"[0-9a-f]{16}", runtime["fingerprint"])
 
 
 def test_saved_model_takes_published_bytes_and_says_what_was_saved(results: Path, store: Path, tmp_path: Path) -> None:
@@ -187,6 +191,16 @@ def test_report_is_one_page_that_needs_nothing_else(results: Path) -> None:
         assert name in page
     assert page.count('src="data:image/png;base64,') == len(list((results / "figures").glob("*.png")))
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", page)
+
+
+def test_tensorboard_gets_both_splits_of_every_run(finished: Project, results: Path) -> None:
+    folder = results / "tensorboard"
+    assert not folder.exists(), "no other target needs it"
+    finished.snakemake("--cores", "2", "tensorboard")
+    written = {str(path.parent.relative_to(folder)) for path in folder.rglob("events.out.tfevents.*")}
+    assert written == {
+        f"digits/{model}/seed{seed}/{split}" for model, seed in RUNS for split in ("train", "validation")
+    }
 
 
 def test_checksums_are_recorded_beside_every_output(finished: Project, results: Path) -> None:

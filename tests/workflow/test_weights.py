@@ -23,7 +23,7 @@ models:
     image_size: 32
     weights: imagenet
     freeze: {before: stage7}
-    train: {epochs: 2, batch_size: 32}
+    train: {epochs: 2, batch_size: 32, augment: {crop: 2}, views: 2}
   after:
     extends: first
     weights: {run: first}
