@@ -131,7 +131,7 @@ def lease_gpus(count: int, backend: str, say: Callable[[str], None] = log.info) 
         return
     if count > len(gpus):
         there = f"this machine has {len(gpus)}" if VISIBLE not in os.environ else f"{VISIBLE} leaves {len(gpus)}"
-        raise UserError(f"gpus: {count} are asked for, and {there}; ask for fewer in the study")
+        raise UserError(f"gpu: {count} are asked for, and {there}; ask for fewer in the study")
     folder, waits = _lock_folder(), False
     while (locked := _lock(list(gpus.values()), count, folder)) is None:
         if not waits:

@@ -17,10 +17,8 @@ from graft.backends import device_facts, parallel
 from graft.checkpoints import Checkpoints
 from graft.errors import UserError
 from graft.features import split_network
-from graft.finetune import build_network, is_new, rate_factors
+from graft.finetune import build_network, is_new, rate_factors, start_from_images
 from graft.predictions import Predictions, SplitPredictions
-from graft.presets import part_name
-from graft.registry import parts
 from graft.training import Batches, DivergedError, OnEpoch, Phase, compile_network, predict_log_prob, train_network
 from graft.words import nearest
 
@@ -199,9 +197,8 @@ def _train_once(
     with parallel(gpus) as synchronize:
         model = build_network(spec["architecture"], spec["image_size"], len(data.classes), **described)
         synchronize(model)
-        start_from_images = parts("graft.models")[part_name(spec["architecture"])].facts.get("start")
-        if start_from_images and spec.get("weights", "none") == "none":
-            start_from_images(model, data.inputs[0], data.rows["train"])
+        if spec.get("weights", "none") == "none":
+            start_from_images(spec["architecture"], model, data.inputs[0], data.rows["train"])
         images = data.inputs[0].dtype == model.input.dtype  # else activations
         network = keras.Model(model.input, model.output) if images else split_network(model)[1]
         if "l2" in train:

@@ -183,8 +183,10 @@ def _rate(optimizer: Any) -> float:
     return max(float(keras.ops.convert_to_numpy(one.learning_rate)) for one in each)
 
 
-def _has_ema(network: Any) -> bool:
-    return bool(getattr(network.optimizer, "inner_optimizer", network.optimizer).use_ema)
+def _averaging(network: Any) -> Any:
+    """The optimizer that averages weights, if one does."""
+    optimizer = getattr(network.optimizer, "inner_optimizer", network.optimizer)
+    return optimizer if optimizer.use_ema else None
 
 
 def _jit() -> str | bool:
@@ -267,6 +269,10 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         self.loop.after_step(batch, {name: float(value) for name, value in (logs or {}).items()})
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if averaging := _averaging(self.loop.network):
+            averaging.use_ema = False  # or `fit` would put the average in place of the weights, and train on from it
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         self.loop.stop_if_asked()
@@ -375,13 +381,15 @@ class _Loop:
         self._line = time.monotonic()
 
     def _epoch(self) -> None:
-        watch, epoch = _Watch(self), len(self.history)
-        swap = [keras.callbacks.SwapEMAWeights()] if _has_ema(self.network) else []
+        watch, epoch, averaging = _Watch(self), len(self.history), _averaging(self.network)
+        swap = [keras.callbacks.SwapEMAWeights()] if averaging else []
         if self.step < self.train.steps:
             self.train.start(epoch, self.step)
             self.first_step = self.step
             # Keras would shuffle the batches besides, from a global generator that no resumed run could restore.
             fitted = self.network.fit(self.train, callbacks=[watch], shuffle=False, verbose=0)
+            if averaging:
+                averaging.use_ema = True
             self.logs = {name: float(values[-1]) for name, values in fitted.history.items()}
         result = self.network.evaluate(self.validation, callbacks=[watch, *swap], verbose=0, return_dict=True)
         values = self.logs | {f"val_{name}": float(value) for name, value in result.items()}
@@ -401,7 +409,7 @@ class _Loop:
         self.number, self.early_stopping = number, phase.early_stopping
         while len(self.history) < before + phase.epochs and not self.stopped:
             self._epoch()
-        if _has_ema(self.network):
+        if _averaging(self.network):
             self.network.optimizer.finalize_variable_values(self.network.trainable_variables)
         if phase.early_stopping:
             self.network.set_weights(self.best_weights)

@@ -188,8 +188,8 @@ def test_a_framework_that_was_built_without_gpus_takes_none(
 @pytest.mark.parametrize(
     ("visible", "text"),
     [
-        (None, "gpus: 4 are asked for, and this machine has 3; ask for fewer in the study"),
-        ("0,1", "gpus: 4 are asked for, and CUDA_VISIBLE_DEVICES leaves 2; ask for fewer in the study"),
+        (None, "gpu: 4 are asked for, and this machine has 3; ask for fewer in the study"),
+        ("0,1", "gpu: 4 are asked for, and CUDA_VISIBLE_DEVICES leaves 2; ask for fewer in the study"),
     ],
 )
 def test_more_gpus_than_there_are_is_an_error_and_no_wait(

@@ -1,5 +1,6 @@
 import math
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.arrays import Data
+from graft.checkpoints import Checkpoints
 from graft.errors import UserError
 from graft.metrics import log_loss, top_k_accuracy
 
@@ -241,15 +243,16 @@ def test_accumulated_gradients_are_those_of_a_larger_batch(keras: Any, training:
     assert np.abs(weights[0][0] - small_network(keras).get_weights()[0]).max() > 1e-3
 
 
-def test_the_average_of_weights_is_validated_and_kept(keras: Any, training: Any, data: Data) -> None:
-    """After one epoch of k steps, an average of momentum m is the mean that its formula gives."""
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_the_average_of_weights_is_validated_and_kept(keras: Any, training: Any, data: Data, epochs: int) -> None:
+    """An average of momentum m is the mean that its formula gives, of weights that never learn of it."""
     plain = small_network(keras)
     options = {"optimizer": {"name": "sgd"}, "learning_rate": 0.1, "schedule": {"name": "constant"}}
     training.compile_network(plain, 4, **options)
     batches = training.Batches(data.inputs, data.label, data.rows["train"], 15)
     average = plain.get_weights()
-    for k in range(len(batches)):
-        plain.train_on_batch(*batches[k])
+    for k in range(epochs * len(batches)):
+        plain.train_on_batch(*batches[k % len(batches)])
         # Keras starts the average at the first values that a step leaves.
         average = (
             plain.get_weights()
@@ -257,12 +260,40 @@ def test_the_average_of_weights_is_validated_and_kept(keras: Any, training: Any,
             else [0.9 * a + 0.1 * w for a, w in zip(average, plain.get_weights(), strict=True)]
         )
     network = small_network(keras)
-    phases = [training.Phase(1, lambda: training.compile_network(network, 4, ema=0.9, **options))]
+    phases = [training.Phase(epochs, lambda: training.compile_network(network, 4, ema=0.9, **options))]
     history = training.train_network(network, phases, batches, batches_of(training, data, "validation"))
     for ours, theirs in zip(network.get_weights(), average, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
     log_prob = training.predict_log_prob(network, batches_of(training, data, "validation"))
     assert history[-1]["val_loss"] == pytest.approx(log_loss(log_prob, data.label[data.rows["validation"]]), rel=1e-4)
+
+
+def test_a_training_goes_on_from_every_step_to_the_same_bits(
+    keras: Any, training: Any, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two epochs of two steps, with an average of weights and a schedule."""
+    monkeypatch.setattr("graft.checkpoints.KEPT", 99)
+    options = {"optimizer": {"name": "adam"}, "learning_rate": 0.1, "schedule": {"name": "cosine"}}
+
+    def train(checkpoints: Checkpoints) -> list[bytes]:
+        network = small_network(keras)
+        batches = training.Batches(data.inputs, data.label, data.rows["train"], 30, 0)
+        phases = [training.Phase(2, lambda: training.compile_network(network, 4, ema=0.5, **options))]
+        validation = batches_of(training, data, "validation", 64)
+        return [
+            *bits(network),
+            str(training.train_network(network, phases, batches, validation, checkpoints=checkpoints)),
+        ]
+
+    every = Checkpoints(tmp_path / "every", "key", 0)
+    whole = train(every)
+    states = sorted((tmp_path / "every").glob("*.npz"))
+    assert len(states) >= 4 + 1  # after each step, and at the end
+    for state in states:
+        folder = tmp_path / state.stem
+        folder.mkdir()
+        shutil.copy(state, folder)
+        assert train(Checkpoints(folder, "key", 999)) == whole, state.stem
 
 
 def test_a_rate_grows_evenly_to_where_the_cosine_starts(keras: Any, training: Any, data: Data) -> None:

@@ -45,6 +45,7 @@ SMALL = {
     "cifar100_transfer_ensemble": ("dcnn", "cifar100", lambda folder: digest(cifar(folder, 100))),
     "cifar10_simcnn_resnet50": ("simcnn", "cifar10", lambda folder: digest(cifar(folder, 10))),
     "cifar_small_networks": ("calik_demirci", "cifar10", lambda folder: digest(cifar(folder, 10))),
+    "fast_cifar": ("fast_cifar", "cifar10", lambda folder: digest(cifar(folder, 10))),
     "flowers_finetuning": ("lite0_probe", "flower_photos", lambda folder: digest(flowers(folder))),
     "solar_cells": ("simcnn", "elpv", None),
     "tiny_imagenet_finetune_ensemble": (
