@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from graft.errors import UserError
 from graft.presets import part_name
 from graft.registry import parts
@@ -154,12 +152,6 @@ def build_network(
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
     return model
-
-
-def start_from_images(architecture: str, model: Any, images: np.ndarray, rows: np.ndarray) -> None:
-    """Set what an architecture wants set by its training images: those ``rows`` of uint8 (n, h, w, 3)."""
-    if start := parts(MODELS)[part_name(architecture)].facts.get("start"):
-        start(model, images, rows)
 
 
 def rate_factors(model: Any, decay: float) -> dict[str, float]:

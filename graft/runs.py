@@ -17,9 +17,10 @@ from graft.backends import device_facts, parallel
 from graft.checkpoints import Checkpoints
 from graft.errors import UserError
 from graft.features import split_network
-from graft.finetune import build_network, is_new, rate_factors, start_from_images
+from graft.finetune import build_network, is_new, rate_factors
 from graft.predictions import Predictions, SplitPredictions
 from graft.training import Batches, DivergedError, OnEpoch, Phase, compile_network, predict_log_prob, train_network
+from graft.whitening import whiten
 from graft.words import nearest
 
 log = logging.getLogger(__name__)
@@ -197,8 +198,8 @@ def _train_once(
     with parallel(gpus) as synchronize:
         model = build_network(spec["architecture"], spec["image_size"], len(data.classes), **described)
         synchronize(model)
-        if spec.get("weights", "none") == "none":
-            start_from_images(spec["architecture"], model, data.inputs[0], data.rows["train"])
+        if train.get("whiten"):
+            whiten(model, data.inputs[0], data.rows["train"])
         images = data.inputs[0].dtype == model.input.dtype  # else activations
         network = keras.Model(model.input, model.output) if images else split_network(model)[1]
         if "l2" in train:

@@ -92,6 +92,13 @@ class Model(OnDatasets):
         return self
 
     @model_validator(mode="after")
+    def _starts_from_images_or_weights(self) -> "Model":
+        if self.train.whiten and self.weights != "none":
+            text = "sets the first layer, which has weights already; leave out either"
+            raise PydanticCustomError("problems", "problems", {"problems": [(("train", "whiten"), text)]})
+        return self
+
+    @model_validator(mode="after")
     def _batches_are_shared_out_evenly(self) -> "Model":
         if self.train.batch_size % (self.gpu or 1):
             text = f"{self.train.batch_size} is no multiple of gpu: {self.gpu}, each of which takes an equal part"

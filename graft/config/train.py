@@ -140,6 +140,7 @@ class Train(Strict):
     schedule: named(SCHEDULES) = Field(default_factory=lambda: Constant(name="constant"))  # type: ignore[valid-type]
     warmup_epochs: Count | None = None
     steps_per_epoch: Count | None = None
+    whiten: bool | None = None
     head_first: HeadFirst | None = None
     layer_decay: Share | None = None
     early_stopping: EarlyStopping | None = None

@@ -29,7 +29,6 @@ from keras import layers
 
 import graft.backends
 import graft.finetune
-import graft.runs
 from graft.checkpoints import Checkpoints
 from graft.registry import Part, parts
 from graft.runs import predict_run, train_run
@@ -87,7 +86,7 @@ def train(folder: Path, checkpoints: Checkpoints | None = None) -> dict[str, Any
 
 def main(folder: Path) -> None:
     found = {**parts("graft.models"), "tiny": Part("tiny", __name__, tiny, {"backbone": True, "weights": {}})}
-    graft.finetune.parts = graft.runs.parts = lambda package: found  # type: ignore[attr-defined]
+    graft.finetune.parts = lambda package: found
     names = graft.backends.device_names
     graft.backends.device_names = lambda: ["cpu:0"]
     one = train(folder)

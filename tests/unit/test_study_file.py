@@ -49,7 +49,7 @@ SMALL, PROBE, TUNED = (("models", name) for name in ("small", "probe", "tuned"))
 SPACE = (*TUNED, "tune", "space")
 MODEL_KEYS = "datasets, architecture, image_size, weights, train, test_time, tune, gpu, seeds, why, options"
 TRAIN_KEYS = (
-    "epochs, batch_size, optimizer, learning_rate, schedule, warmup_epochs, steps_per_epoch, head_first, layer_decay, "
+    "epochs, batch_size, optimizer, learning_rate, schedule, warmup_epochs, steps_per_epoch, whiten, head_first, layer_decay, "
     "early_stopping, augment, views, label_smoothing, class_weights, l2, accumulate, ema, precision, jit, steps_per_execution, "
     "on_nan, retries, checkpoint_minutes"
 )
@@ -262,6 +262,11 @@ WRONG = {
         (*PROBE, "train", "views"),
         2,
         "models.probe.train: views needs augment: it says how views of an image differ",
+    ),
+    "first layer set twice": (
+        (*PROBE, "train", "whiten"),
+        True,
+        "models.probe.train.whiten: sets the first layer, which has weights already; leave out either",
     ),
     "views of several images": (
         (*PROBE, "train"),
