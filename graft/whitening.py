@@ -1,5 +1,6 @@
 """How a network starts from its training images: the first convolution makes the pixels of a patch uncorrelated."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from graft.errors import UserError
 
-IMAGES = 5000
+IMAGES, PATCHES = 500, 200_000
 FLOOR = 0.01
 
 
@@ -15,11 +16,13 @@ def whitening_filters(images: np.ndarray, side: int, count: int) -> np.ndarray:
     """Filters (side, side, channels, count or fewer) whose outputs on ``images``, float (n, h, w, channels), are
     uncorrelated and of variance one, and then their opposites.
 
-    The eigenvectors of the covariance of all patches, those of the largest eigenvalues first, each over the root of its
+    The eigenvectors of the covariance of patches, those of the largest eigenvalues first, each over the root of its
     eigenvalue and a hundredth of the mean eigenvalue, which keeps directions that hardly vary from being blown up.
     """
     channels = images.shape[-1]
     windows = sliding_window_view(images, (side, side), axis=(1, 2)).transpose(0, 1, 2, 4, 5, 3)
+    step = math.ceil(math.sqrt(math.prod(windows.shape[:3]) / PATCHES))
+    windows = windows[:, ::step, ::step]  # as many as a covariance needs, in little memory
     values, vectors = np.linalg.eigh(np.cov(windows.reshape(-1, side * side * channels), rowvar=False))
     filters = (vectors / np.sqrt(values + FLOOR * values.mean()))[:, ::-1][:, : count // 2]
     both = np.concatenate([filters, -filters], axis=1)
@@ -27,7 +30,7 @@ def whitening_filters(images: np.ndarray, side: int, count: int) -> np.ndarray:
 
 
 def whiten(model: Any, images: np.ndarray, rows: np.ndarray) -> None:
-    """Set the first convolution by training images: the first 5,000 ``rows`` of uint8 (n, h, w, 3).
+    """Set the first convolution by training images: the first 500 ``rows`` of uint8 (n, h, w, 3).
 
     Filters beyond two for each element of a patch stay as they are; biases become zero (Jordan, arXiv 2404.00498, section
     3.1, who keeps the layer so; here it goes on learning, unless it is frozen).
