@@ -514,6 +514,17 @@ def test_training_on_activations_is_training_on_images(
     np.testing.assert_allclose(again.log_prob, theirs.log_prob, atol=1e-5)
 
 
+def test_steps_that_run_at_once_change_no_bit(runs: Any, digits: Callable[[int, int], Data], tmp_path: Path) -> None:
+    few = digits(32, 60)
+    spec = with_train(LITE0 | {"freeze": "all"}, epochs=2, batch_size=4)
+    stored = activations(spec, few, tmp_path)
+    chosen, single = (runs.train_run(given, stored, 0) for given in (spec, with_train(spec, steps_per_execution=1)))
+    assert chosen.network.steps_per_execution == 32
+    assert [row["loss"] for row in chosen.history] == [row["loss"] for row in single.history]
+    for ours, theirs in zip(chosen.model.get_weights(), single.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_stored_views_are_not_augmented_again(runs: Any, data: Data, tmp_path: Path) -> None:
     spec = FROZEN | {"options": {}, "head": {}}
     prefix, _ = split_network(network(spec))
