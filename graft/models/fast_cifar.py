@@ -39,6 +39,5 @@ def fast_cifar(inputs: Any, classes: int, *, width: Annotated[float, Gt(0), Le(4
         filters = max(round(filters * width), 1)
         x = normalised(layers.MaxPooling2D()(convolution(x, filters)))
         x = normalised(convolution(x, filters))
-    x = layers.Flatten()(layers.MaxPooling2D(3)(x))
-    x = layers.Dense(classes, use_bias=False, name="logits")(x)
-    return layers.Rescaling(1 / 9)(x)
+    x = layers.Rescaling(1 / 9)(layers.Flatten()(layers.MaxPooling2D(3)(x)))
+    return layers.Dense(classes, use_bias=False, name="logits")(x)
