@@ -36,6 +36,5 @@ with job(snakemake) as say, lease_gpus(1, snakemake.params.compute["backend"], s
     if paths[0].name == NOT_STORED:
         say(paths[0].read_text().strip())
     else:
-        say(
-            f"{len(rows)} images, {1 + views} views of each, to {', '.join(str(output.shape[1:]) for output in prefix.outputs)}"
-        )
+        shown = f", and {views} changed views of each," if views else ", once each,"
+        say(f"{len(rows)} images{shown} to {', '.join(str(output.shape[1:]) for output in prefix.outputs)}")
