@@ -2,11 +2,12 @@
 
 import io
 import os
+import pickle
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -91,3 +92,21 @@ def work_on_chunk(task: Task, first: int, data: Sequence[bytes | np.ndarray | No
     for size, chunk in chunks.items():
         write_at(task.arrays[size], HEADER + first * size * size * 3, chunk.data)
     return Done(facts, thumbnails, total)
+
+
+def leave_done_chunk(folder: str, task: Task, first: int, *rest: Any) -> str:
+    """What :func:`work_on_chunk` made, in a file of ``folder``, whose path fits into one write.
+
+    A process that is killed in the middle of a long answer would leave the pipe that all of them share with half of it,
+    and the one that reads it waiting for the rest for ever.
+    """
+    path = f"{folder}/{first}"
+    Path(path).write_bytes(pickle.dumps(work_on_chunk(task, first, *rest)))
+    return path
+
+
+def take_done_chunk(path: str) -> Done:
+    """What :func:`leave_done_chunk` left."""
+    done: Done = pickle.loads(Path(path).read_bytes())
+    Path(path).unlink()
+    return done

@@ -8,13 +8,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from graft.chunks import HEADER, THUMBNAIL, Done, Task, array_header, end_with, work_on_chunk, write_at
+from graft.chunks import (
+    HEADER,
+    THUMBNAIL,
+    Done,
+    Task,
+    array_header,
+    end_with,
+    leave_done_chunk,
+    take_done_chunk,
+    work_on_chunk,
+    write_at,
+)
 from graft.sources.base import Images, Sample
 
 CHUNK_IMAGES, CHUNK_BYTES, ARRAY_BYTES = 256, 8 * 2**20, 64 * 2**20
@@ -107,16 +119,19 @@ def _each_done(task: Task, calls: Iterator[_Call], processes: int) -> Iterator[t
     # Not multiprocessing, whose processes run the main module first: here that is a whole job of the workflow.
     from loky import ProcessPoolExecutor
 
-    with ProcessPoolExecutor(processes, initializer=end_with, initargs=(os.getpid(),)) as pool:
+    with (
+        TemporaryDirectory() as folder,
+        ProcessPoolExecutor(processes, initializer=end_with, initargs=(os.getpid(),)) as pool,
+    ):
         waiting: deque[tuple[_Call, Any]] = deque()
         for call in calls:
             images = [sample.image for sample in call.samples]
             call = call._replace(samples=[sample._replace(image=None) for sample in call.samples])
-            waiting.append((call, pool.submit(work_on_chunk, task, call.first, images, call.shown)))
+            waiting.append((call, pool.submit(leave_done_chunk, folder, task, call.first, images, call.shown)))
             if len(waiting) > 2 * processes:
-                yield waiting[0][0], waiting.popleft()[1].result()
+                yield waiting[0][0], take_done_chunk(waiting.popleft()[1].result())
         while waiting:
-            yield waiting[0][0], waiting.popleft()[1].result()
+            yield waiting[0][0], take_done_chunk(waiting.popleft()[1].result())
 
 
 def _finish_array(path: Path, size: int, count: int, dropped: Sequence[int]) -> None:

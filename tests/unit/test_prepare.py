@@ -1,5 +1,7 @@
 import io
 import os
+import pickle
+import select
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
 import graft.prepare
+from graft.chunks import Task, leave_done_chunk, take_done_chunk
 from graft.errors import UserError
 from graft.images import resize
 from graft.prepare import Prepared, prepare, sample_id
@@ -467,6 +470,16 @@ def test_a_worker_that_is_killed_ends_the_run(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(RuntimeError, match="terminated"):
         run(samples(), tmp_path, processes=2)
     assert not workers()
+
+
+def test_what_a_worker_sends_is_sent_at_once_so_that_none_is_killed_in_the_midst_of_it(tmp_path: Path) -> None:
+    images = [sample.image for sample in digits(256)]
+    task = Task({8: tmp_path / "8.npy"}, "squash", "bicubic", True)
+    sent = leave_done_chunk(str(tmp_path), task, 10**9, images, set(range(256)))
+    assert len(pickle.dumps(sent)) < select.PIPE_BUF - 1024  # what the pool adds to it
+    done = take_done_chunk(sent)
+    assert len(done.facts) == len(done.thumbnails) == 256
+    assert not Path(sent).exists()
 
 
 RUN_FOR_EVER = """
