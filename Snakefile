@@ -29,6 +29,8 @@ wildcard_constraints:
     key="[0-9a-f]{10}",
     seed="[0-9]+",
     size="[0-9]+",
+    worker="[0-9]+",
+    rank="[0-9]+",
 
 
 include: "rules/common.smk"

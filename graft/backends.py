@@ -19,11 +19,8 @@ INSTALL = {
 }
 
 
-def start_backend(backend: str, *, threads: int, deterministic: bool, gpus: int = 1) -> None:
-    """Choose Keras' backend, its number of CPU threads, and whether equal seeds give equal bits; once per process.
-
-    The threads of NumPy and its like are those that Snakemake sets in the environment of a job. ``gpus`` is how many one
-    network is to be trained on; :func:`parallel` does it.
+def load_backend(backend: str, *, threads: int, deterministic: bool, gpus: int = 1) -> Any:
+    """Choose Keras' backend and import it, but use it for nothing: processes that are forked then can still start it.
 
     Raises:
         UserError: the backend is not installed, or cannot train on several GPUs.
@@ -41,6 +38,19 @@ def start_backend(backend: str, *, threads: int, deterministic: bool, gpus: int 
     except ImportError as error:
         raise UserError(f"backend: {backend} is not installed ({error}); {INSTALL[backend]}") from error
     logging.getLogger(backend).setLevel(logging.WARNING)  # below that they tell of their inner workings
+    return framework
+
+
+def start_backend(backend: str, *, threads: int, deterministic: bool, gpus: int = 1) -> None:
+    """Choose Keras' backend, its number of CPU threads, and whether equal seeds give equal bits; once per process.
+
+    The threads of NumPy and its like are those that Snakemake sets in the environment of a job. ``gpus`` is how many one
+    network is to be trained on; :func:`parallel` does it.
+
+    Raises:
+        UserError: the backend is not installed, or cannot train on several GPUs.
+    """
+    framework = load_backend(backend, threads=threads, deterministic=deterministic, gpus=gpus)
     if backend == "tensorflow":
         _start_tensorflow(framework, threads, deterministic)
     elif backend == "torch":
@@ -52,7 +62,8 @@ def start_backend(backend: str, *, threads: int, deterministic: bool, gpus: int 
 def _prepare_jax(threads: int, deterministic: bool) -> None:
     flags = ["--xla_cpu_multi_thread_eigen=false"] if threads == 1 else []
     flags += ["--xla_gpu_deterministic_ops=true"] if deterministic else []
-    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags]).strip()
+    given = os.environ.get("XLA_FLAGS", "").split()
+    os.environ["XLA_FLAGS"] = " ".join([*given, *(flag for flag in flags if flag not in given)])
     os.environ["NPROC"] = str(threads)  # what XLA takes the size of its thread pools on the CPU from
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 

@@ -71,6 +71,12 @@ class Checkpoints:
                 log.info("%s is damaged and is not used (%s)", path, error)
         return None
 
+    def begin_with(self, other: "Checkpoints") -> None:
+        """Take over the newest state of another training, if this one has none yet and that one has one."""
+        if self.load() is None and (state := other.load()) is not None:
+            self.save(state.place, state.arrays)
+            log.info("begins with the state in %s", other.folder)
+
     def clear(self) -> None:
         """Delete every state."""
         shutil.rmtree(self.folder, ignore_errors=True)

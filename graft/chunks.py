@@ -3,8 +3,6 @@
 import io
 import os
 import pickle
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,17 +51,6 @@ def write_at(path: Path, offset: int, data: bytes | memoryview) -> None:
             view, offset = view[written:], offset + written
     finally:
         os.close(descriptor)
-
-
-def end_with(parent: int) -> None:
-    """End this process soon after its parent, which may be killed and would leave it waiting for ever."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def work_on_chunk(task: Task, first: int, data: Sequence[bytes | np.ndarray | None], shown: set[int]) -> Done:

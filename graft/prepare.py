@@ -21,12 +21,12 @@ from graft.chunks import (
     Done,
     Task,
     array_header,
-    end_with,
     leave_done_chunk,
     take_done_chunk,
     work_on_chunk,
     write_at,
 )
+from graft.signals import end_with
 from graft.sources.base import Images, Sample
 
 CHUNK_IMAGES, CHUNK_BYTES, ARRAY_BYTES = 256, 8 * 2**20, 64 * 2**20

@@ -19,6 +19,7 @@ from graft.errors import UserError
 from graft.features import split_network
 from graft.finetune import build_network, is_new, rate_factors
 from graft.predictions import Predictions, SplitPredictions
+from graft.spec import can_be_extended
 from graft.training import Batches, DivergedError, OnEpoch, Phase, compile_network, predict_log_prob, train_network
 from graft.whitening import whiten
 from graft.words import nearest
@@ -26,8 +27,6 @@ from graft.words import nearest
 log = logging.getLogger(__name__)
 
 PREDICT_BATCH = 256
-ENDLESS = ("constant", "inverse_time")
-"""Schedules that do not know when training ends."""
 
 
 class Trained(NamedTuple):
@@ -170,11 +169,6 @@ def _steps_at_once(network: Any) -> int:
     """How many steps TensorFlow runs in one call, if the study does not say: many, of a few layers behind stored
     activations, whose steps take less time than their calls; other backends gain nothing."""
     return 32 if keras.backend.backend() == "tensorflow" and multiply_adds(network) < 10**6 else 1
-
-
-def can_be_extended(train: Mapping[str, Any]) -> bool:
-    """Whether a training that has ended may go on for more epochs: its rate does not depend on their number."""
-    return train["schedule"]["name"] in ENDLESS
 
 
 def checkpoint_key(spec: Mapping[str, Any], *depends: Any) -> str:

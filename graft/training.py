@@ -2,11 +2,8 @@
 
 import logging
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -15,8 +12,9 @@ from scipy.special import logsumexp
 
 from graft.backends import device_names
 from graft.checkpoints import Checkpoints, State
-from graft.errors import UserError
+from graft.errors import StoppedError, UserError
 from graft.predictions import log_softmax
+from graft.signals import Request, until_asked_to_end
 
 log = logging.getLogger(__name__)
 
@@ -103,38 +101,6 @@ class DivergedError(UserError):
     def __init__(self, epoch: int, step: int, values: Mapping[str, float]) -> None:
         shown = ", ".join(f"{name} {value:g}" for name, value in values.items())
         super().__init__(f"training diverged in epoch {epoch}, step {step} ({shown}); lower train.learning_rate")
-
-
-class StoppedError(UserError):
-    """The process was asked to end; what it had done is saved."""
-
-    def __init__(self, name: str, epoch: int, step: int) -> None:
-        super().__init__(f"stopped by {name} in epoch {epoch}, step {step}; run snakemake again to go on from there")
-
-
-class _Request:
-    """The signal that asked this process to end, if one did."""
-
-    name: str | None = None
-
-
-@contextmanager
-def _until_asked_to_end() -> Iterator[_Request]:
-    """Notes SIGTERM and SIGUSR1, which schedulers send ahead of a limit, instead of dying of them."""
-    request = _Request()
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-
-    def note(number: int, _: Any) -> None:
-        request.name = signal.Signals(number).name
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # -- optimizers ----------------------------------------------------------------------------------------------------------
@@ -292,7 +258,7 @@ class _Loop:
         total: int,
         on_epoch: OnEpoch | None,
         checkpoints: Checkpoints | None,
-        request: _Request,
+        request: Request,
     ) -> None:
         self.network, self.train, self.validation, self.total = network, train, validation, total
         self.on_epoch, self.checkpoints, self.request = on_epoch, checkpoints, request
@@ -350,7 +316,7 @@ class _Loop:
     def stop_if_asked(self) -> None:
         if self.request.name:
             self.save()
-            raise StoppedError(self.request.name, len(self.history) + 1, self.step)
+            raise StoppedError(self.request.name, f"epoch {len(self.history) + 1}, step {self.step}")
 
     def after_step(self, batch: int, logs: Mapping[str, float]) -> None:
         self.step = self.first_step + batch + 1
@@ -433,7 +399,7 @@ def train_network(
         DivergedError: the loss is not finite.
         StoppedError: the process was asked to end.
     """
-    with _until_asked_to_end() as request:
+    with until_asked_to_end() as request:
         total = sum(phase.epochs for phase in phases)
         loop = _Loop(network, train, validation, total, on_epoch, checkpoints, request)
         state = checkpoints.load() if checkpoints else None

@@ -19,11 +19,13 @@ TRAINED = list(dict.fromkeys((run.dataset, run.model) for run in study.runs))
 TUNED = [(dataset, model) for dataset, model in TRAINED if study.models[model].tune]
 COMBINED = [(dataset, name) for name, item in study.ensembles.items() for dataset in study.datasets_of(item)]
 COMPARED = [dataset for dataset in study.datasets if study.models_on(dataset)]
+TUNING_FIGURES = ["history", "importance", "parallel_coordinates", "intermediate_values", "slice"]
+SEARCH_FILES = {"search": "search.json", "trials": "trials.csv", "values": "intermediate_values.csv"}
 STEMS = (
     [f"model_comparison.{dataset}" for dataset in COMPARED]
     + [f"learning_curves.{dataset}.{model}" for dataset, model in TRAINED]
     + [f"confusion_matrix.{dataset}.{name}" for dataset, name in [*COMBINED, *TRAINED]]
-    + [f"tuning_history.{dataset}.{model}" for dataset, model in TUNED]
+    + [f"tuning_{kind}.{dataset}.{model}" for dataset, model in TUNED for kind in TUNING_FIGURES]
     + [f"sample_grid.{dataset}" for dataset in COMPARED]
 )
 FIGURE_FILES = [FIGURES / f"{stem}.{ending}" for stem in STEMS for ending in ("png", "svg", "csv")]
@@ -158,6 +160,40 @@ def weights_input(run_of):
     return {"weights": lambda wildcards: weights_of(run_of(wildcards))} if WEIGHTS or OWN_WEIGHTS else {}
 
 
+NOT_OF_TRIALS = ("trials", "workers", "timeout", "top_k", "reruns", "refit", "storage")
+
+
+def tune_params(*without):
+    """What a study says of a model's search, but for some keys."""
+    return lambda wildcards: study.models[wildcards.model].tune.dump(*without)
+
+
+def refit_of(wildcards):
+    """Whether the run of a tuned model goes on from its trial's checkpoint."""
+    tune = study.models[wildcards.model].tune
+    return tune.refit if tune else "retrain"
+
+
+def kept_checkpoints(wildcards):
+    """Of how many trials the checkpoints are kept, for one of them may be trained on."""
+    tune = study.models[wildcards.model].tune
+    return (tune.top_k or 1) if tune.refit == "continue" else 0
+
+
+def search_files(wildcards):
+    """What each worker of a search leaves."""
+    workers = range(study.models[wildcards.model].tune.workers)
+    return [str(TUNING / f"workers/{worker}/search.json").format(**wildcards) for worker in workers]
+
+
+def rerun_values(wildcards):
+    """The values of the best trials from other seeds, if they are to be run again."""
+    tune = study.models[wildcards.model].tune
+    folder = str(TUNING).format(**wildcards)
+    seeds = range(tune.seed + 1, tune.seed + 1 + (tune.reruns or 0))
+    return [f"{folder}/reruns/rank{rank}/seed{seed}/value.json" for rank in range(1, 1 + (tune.top_k or 0)) for seed in seeds]
+
+
 def best_params(wildcards):
     """The outcome of a model's search, if it is tuned."""
     return str(TUNING / "best.json") if study.models[wildcards.model].tune else []
@@ -197,8 +233,8 @@ def grid_images(wildcards):
     return STORES[wildcards.dataset] / f"{size}px/SHA256SUMS"
 
 
-def figure_files(stem, **labels):
-    """The outputs of a figure's rule."""
+def figure_files(stem, caption=None, **labels):
+    """The outputs of a figure's rule; its caption is named for its kind, or as ``caption`` says."""
     kind = stem.partition(".")[0]
     return {
         "png": report(
@@ -206,7 +242,7 @@ def figure_files(stem, **labels):
             category="Figures",
             subcategory=kind.replace("_", " "),
             labels={"data set": "{dataset}", **labels},
-            caption=f"captions/{kind}.rst",
+            caption=f"captions/{caption or kind}.rst",
         ),
         "svg": FIGURES / f"{stem}.svg",
         "table": FIGURES / f"{stem}.csv",

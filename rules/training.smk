@@ -18,6 +18,7 @@ rule train_model:
     params:
         model=model_params,
         seed=lambda wildcards: int(wildcards.seed),
+        refit=refit_of,
         compute=study.compute,
         code=model_code("train_model"),
     log:

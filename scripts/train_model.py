@@ -12,7 +12,8 @@ from graft.files import read_csv, read_json, record_sums, replacing, sha256, ver
 from graft.jobs import job
 from graft.predictions import save_predictions
 from graft.runtime import Stopwatch
-from graft.spec import set_paths
+from graft.spec import can_be_extended, chosen_spec
+from graft.tuning.folders import trial_checkpoints
 from graft.weights import with_weights
 
 gpus = snakemake.params.model.get("gpu", 1)
@@ -20,17 +21,21 @@ gpus = snakemake.params.model.get("gpu", 1)
 with job(snakemake) as say, lease_gpus(gpus, snakemake.params.compute["backend"], say):
     stopwatch = Stopwatch()
     start_backend(**snakemake.params.compute, gpus=gpus)
-    from graft.runs import can_be_extended, checkpoint_key, predict_run, run_facts, train_run
+    from graft.runs import checkpoint_key, predict_run, run_facts, train_run
 
     index, splits = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.splits))
     data = gather(index, splits, open_inputs(snakemake.input.images, snakemake.input.get("features")))
     tuned = snakemake.input.get("tuned")
-    best = read_json(verified(tuned)) if tuned else {"params": {}}
-    spec = with_weights(set_paths(snakemake.params.model, best["params"]), snakemake.input.get("weights"))
+    best = read_json(verified(tuned)) if tuned else {"params": {}, "space": {}}
+    chosen = chosen_spec(snakemake.params.model, best["space"], best["params"])
+    spec = with_weights(chosen, snakemake.input.get("weights"))
     output = {name: Path(path) for name, path in snakemake.output.items() if name not in ("sums", "runtime")}
     depends = [snakemake.params.seed, snakemake.params.compute, snakemake.params.code, *map(sha256, snakemake.input)]
     minutes = spec["train"].get("checkpoint_minutes", 10)
     checkpoints = Checkpoints(output["model"].parent / "state", checkpoint_key(spec, *depends), minutes)
+    if snakemake.params.refit == "continue" and snakemake.params.seed == best["seed"]:
+        state = Path(tuned).parent / "state"
+        checkpoints.begin_with(trial_checkpoints(state, best["search"], best["trial"], spec))
     trained = train_run(spec, data, snakemake.params.seed, checkpoints=checkpoints)
     predictions = predict_run(trained.network, data, spec.get("test_time", ()))
 

@@ -72,8 +72,12 @@ def _shorten(model: Plain, limits: Limits) -> None:
     _at_most(train.get("head_first", {}), "epochs", limits.epochs)
     if limits.images_per_class is not None:
         train.pop("steps_per_epoch", None)  # it was made for more images
-    _at_most(model.get("tune", {}), "trials", limits.trials)
-    _at_most(model.get("tune", {}), "epochs", limits.epochs)
+    tune: Plain = model.get("tune", {})
+    _at_most(tune, "trials", limits.trials)
+    _at_most(tune, "top_k", limits.trials)
+    _at_most(tune, "epochs", limits.epochs)
+    if "start_from" in tune:
+        tune["start_from"] = tune["start_from"][: limits.trials]
     if "seeds" in model:
         model["seeds"] = model["seeds"][: limits.seeds]
 

@@ -34,6 +34,7 @@ from graft.config.tune import Tune
 from graft.presets import ALLOWED, PATTERN, Preset, part_name, preset_of
 from graft.registry import Part, parts
 from graft.sources.remote import Remote
+from graft.spec import can_be_extended
 
 
 class OtherWeights(Strict):
@@ -103,6 +104,14 @@ class Model(OnDatasets):
         if self.train.batch_size % (self.gpu or 1):
             text = f"{self.train.batch_size} is no multiple of gpu: {self.gpu}, each of which takes an equal part"
             raise PydanticCustomError("problems", "problems", {"problems": [(("train", "batch_size"), text)]})
+        return self
+
+    @model_validator(mode="after")
+    def _trials_may_be_continued(self) -> "Model":
+        if self.tune and self.tune.refit == "continue" and not can_be_extended(self.train.dump()):
+            name = self.train.schedule.name
+            text = f"continue needs a schedule that knows no end: constant or inverse_time; train.schedule is {name}"
+            raise PydanticCustomError("problems", "problems", {"problems": [(("tune", "refit"), text)]})
         return self
 
     @model_validator(mode="after")

@@ -51,8 +51,17 @@ def test_a_study_with_every_kind_of_section_fits(validator: Draft202012Validator
     study["models"]["probe"] |= {"freeze": {"before": "stage6"}, "freeze_batch_norm": True}
     study["models"]["tuned"]["tune"] |= {
         "sampler": {"name": "tpe", "n_startup_trials": 2},
-        "pruner": "none",
-        "space": {"train.epochs": {"low": 1, "high": 3}, "train.optimizer.name": {"choices": ["adam", "sgd"]}},
+        "pruner": {"name": "asha", "min_resource": "auto", "reduction_factor": 2},
+        "start_from": [{"train.epochs": 3, "train.optimizer.name": "adam"}],
+        "workers": 2,
+        "storage": "journal",
+        "top_k": 1,
+        "space": {
+            "train.epochs": {"low": 1, "high": 3, "step": 2},
+            "train.optimizer.name": {"choices": ["adam", "sgd"]},
+            "train.optimizer.momentum": {"low": 0.0, "high": 0.9, "when": {"train.optimizer.name": "sgd"}},
+            "train.early_stopping": {"choices": [None, {"patience": 2, "metric": "val_loss"}]},
+        },
     }
     validator.validate(study)
 
@@ -87,6 +96,10 @@ def test_an_optimizer_may_be_its_name_or_a_mapping(
         (("models", "probe", "freeze"), {"before": "stage9"}),
         (("models", "probe", "weights"), "imagnet"),
         (("models", "tuned", "tune", "space", "train.epochs"), {"low": 1}),
+        (("models", "tuned", "tune", "space", "train.epochs"), {"low": 1, "high": 3, "step": 0}),
+        (("models", "tuned", "tune", "pruner"), "percentile"),
+        (("models", "tuned", "tune", "sampler"), {"name": "cmaes", "popsize": 1}),
+        (("models", "tuned", "tune", "start_from"), []),
         (("ensembles", "pair", "members"), "small"),
         (("ensembles", "pair", "method"), "soft_vot"),
     ],

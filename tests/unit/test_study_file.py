@@ -469,7 +469,7 @@ WRONG_SPACE = {
     "one end": ({"train.epochs": {"low": 1}}, "train.epochs.high: is required"),
     "end beside choices": (
         {"train.epochs": {"choices": [1], "low": 1}},
-        "train.epochs.low: is not a key here; allowed: choices",
+        "train.epochs.low: is not a key here; allowed: when, otherwise, choices",
     ),
     "no choice": ({"train.epochs": {"choices": []}}, "train.epochs.choices: is empty; it needs at least 1"),
     "choice that is not a number": (

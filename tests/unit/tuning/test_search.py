@@ -1,301 +1,298 @@
-from collections.abc import Callable
+"""What deals trials out, with workers that are functions here; :mod:`test_workers` runs them as processes."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
+from optuna.trial import FrozenTrial, TrialState
 
-from graft.arrays import Data
+import graft.tuning.search
 from graft.errors import UserError
+from graft.tuning.outcome import finished_trials
+from graft.tuning.search import Claimed, Search
+from graft.tuning.storage import open_storage
 
 SPACE = {
     "train.learning_rate": {"low": 1e-4, "high": 1.0, "log": True},
     "head.units": {"low": 1, "high": 64, "log": False},
     "train.optimizer.name": {"choices": ["adam", "sgd"]},
 }
-OPTIONS: dict[str, Any] = {
+TUNE: dict[str, Any] = {
     "space": SPACE,
-    "trials": 6,
+    "trials": 8,
+    "workers": 1,
     "metric": "val_loss",
     "seed": 3,
-    "sampler": {"name": "tpe", "n_startup_trials": 2},
+    "sampler": {"name": "tpe", "n_startup_trials": 2, "multivariate": True},
     "pruner": {"name": "none"},
 }
-MEDIAN = {"pruner": {"name": "median", "n_startup_trials": 1, "n_warmup_steps": 0}}
-
-
-@pytest.fixture(scope="module")
-def tuning(keras: Any) -> Any:
-    """The module under test, which imports Keras."""
-    import graft.tuning
-
-    return graft.tuning
-
-
-def bowl(values: dict[str, Any], report: Callable[[int, float], None]) -> float:
-    """Best at a rate of 0.01 with sgd and 32 units; falls to its value over three epochs."""
-    height = (np.log10(values["train.learning_rate"]) + 2) ** 2 + abs(values["head.units"] - 32) / 32
-    height += values["train.optimizer.name"] == "adam"
-    for epoch in (1, 2, 3):
-        report(epoch, float(height + 1 / epoch))
-    return float(height)
-
-
-def table(tuning: Any, study: Any) -> str:
-    text: str = tuning.trials_table(study).to_csv(index=False)
-    return text
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tuning: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder = tmp_path_factory.mktemp("tuning")
-    return {
-        name: tuning.search(folder / f"{name}.db", "s", bowl, **OPTIONS | options)
-        for name, options in (("none", {}), ("median", MEDIAN))
-    }
-
-
-def test_there_are_as_many_finished_trials_as_asked_for(tuning: Any, undisturbed: Any) -> None:
-    trials = tuning.finished_trials(undisturbed["none"])
-    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 6
-    assert len(tuning.finished_trials(undisturbed["median"])) == 6
-
-
-def test_values_lie_in_their_dimension(tuning: Any, undisturbed: Any) -> None:
-    trials = tuning.finished_trials(undisturbed["none"])
-    rates, units, names = ([trial.params[path] for trial in trials] for path in SPACE)
-    assert len(set(rates)) == 6
-    assert all(1e-4 <= rate <= 1 and isinstance(rate, float) for rate in rates)
-    assert all(1 <= unit <= 64 and isinstance(unit, int) for unit in units)
-    assert set(names) <= {"adam", "sgd"}
-
-
-def test_a_logarithmic_dimension_is_searched_by_its_logarithm(tuning: Any, tmp_path: Path) -> None:
-    space = {"x": {"low": 1e-8, "high": 1.0, "log": True}, "n": {"low": 1, "high": 10**6, "log": True}}
-    options = OPTIONS | {"space": space, "trials": 16, "sampler": {"name": "random"}}
-    study = tuning.search(tmp_path / "o.db", "s", lambda values, report: 0.0, **options)
-    params = [trial.params for trial in tuning.finished_trials(study)]
-    assert np.median([values["x"] for values in params]) < 0.01
-    assert np.median([values["n"] for values in params]) < 10**5
-
-
-def test_the_best_trial_is_the_lowest_loss(tuning: Any, undisturbed: Any) -> None:
-    study = undisturbed["none"]
-    trials = tuning.finished_trials(study)
-    values = [trial.value for trial in trials]
-    best = tuning.best_of(study)
-    assert best["value"] == min(values)
-    assert best["trial"] == values.index(min(values))
-    assert best["params"] == trials[best["trial"]].params
-    assert list(best["params"]) == sorted(SPACE)
-
-
-def test_accuracy_is_maximised(tuning: Any, tmp_path: Path) -> None:
-    study = tuning.search(tmp_path / "o.db", "s", bowl, **OPTIONS | {"metric": "val_accuracy", "trials": 3})
-    assert tuning.best_of(study)["value"] == max(trial.value for trial in tuning.finished_trials(study))
-
-
-def test_pruned_trials_stop_early_and_count(tuning: Any, undisturbed: Any) -> None:
-    rows = tuning.trials_table(undisturbed["median"])
-    assert rows["trial"].tolist() == list(range(6))
-    pruned = rows[rows["state"] == "pruned"]
-    assert 0 < len(pruned) < 6
-    assert (pruned["epochs"] < 3).all()
-    assert (rows[rows["state"] == "complete"]["epochs"] == 3).all()
-    assert rows["value"].notna().all()
-    assert tuning.best_of(undisturbed["median"])["trial"] in rows[rows["state"] == "complete"]["trial"].tolist()
-
-
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("pruner", ["none", "median"])
-@pytest.mark.parametrize("at", [0, 3])
-def test_an_interrupted_search_ends_as_an_undisturbed_one(
-    tuning: Any, undisturbed: Any, tmp_path: Path, error: type[BaseException], pruner: str, at: int
-) -> None:
-    started = 0
-
-    def interrupted(values: dict[str, Any], report: Callable[[int, float], None]) -> float:
-        nonlocal started
-        started += 1
-        if started == at + 1:
-            report(1, 0.0)
-            raise error
-        return bowl(values, report)
-
-    options = OPTIONS | (MEDIAN if pruner == "median" else {})
-    with pytest.raises(error):
-        tuning.search(tmp_path / "o.db", "s", interrupted, **options)
-    continued = tuning.search(tmp_path / "o.db", "s", interrupted, **options)
-    assert started == 6 + 1
-    assert table(tuning, continued) == table(tuning, undisturbed[pruner])
-    assert tuning.best_of(continued) == tuning.best_of(undisturbed[pruner])
-
-
-def test_a_killed_search_ends_as_an_undisturbed_one(tuning: Any, undisturbed: Any, tmp_path: Path) -> None:
-    """A process that is killed leaves its trial running."""
-    tuning.search(tmp_path / "o.db", "s", bowl, **OPTIONS | {"trials": 2})
-    killed = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path / 'o.db'}").ask()
-    killed.suggest_float("train.learning_rate", 1e-4, 1.0, log=True)
-    killed.report(0.0, 1)
-    continued = tuning.search(tmp_path / "o.db", "s", bowl, **OPTIONS)
-    assert table(tuning, continued) == table(tuning, undisturbed["none"])
-    assert [trial.state.name for trial in continued.trials].count("RUNNING") == 0
-
-
-def test_more_trials_go_on_from_those_that_are_there(tuning: Any, undisturbed: Any, tmp_path: Path) -> None:
-    tuning.search(tmp_path / "o.db", "s", bowl, **OPTIONS | {"trials": 4})
-    continued = tuning.search(tmp_path / "o.db", "s", bowl, **OPTIONS)
-    assert table(tuning, continued) == table(tuning, undisturbed["none"])
-    assert tuning.search(tmp_path / "o.db", "s", _never, **OPTIONS).best_value == continued.best_value
-
-
-def _never(values: dict[str, Any], report: Callable[[int, float], None]) -> float:
-    raise AssertionError("a finished search runs no trial")
-
-
-def test_another_seed_searches_elsewhere(tuning: Any, undisturbed: Any, tmp_path: Path) -> None:
-    other = tuning.search(tmp_path / "o.db", "s", bowl, **OPTIONS | {"seed": 4, "trials": 2})
-    assert not set(tuning.trials_table(other)["value"]) & set(tuning.trials_table(undisturbed["none"])["value"])
-
-
-def test_a_trial_that_diverges_counts_as_pruned(tuning: Any, tmp_path: Path) -> None:
-    def diverging(values: dict[str, Any], report: Callable[[int, float], None]) -> float:
-        if values["head.units"] > 32:
-            raise tuning.DivergedError(1, 1, {"loss": float("nan")})
-        return bowl(values, report)
-
-    study = tuning.search(tmp_path / "o.db", "s", diverging, **OPTIONS)
-    rows = tuning.trials_table(study).set_index("state")
-    assert len(rows) == 6
-    assert (rows.loc[["pruned"], "head.units"] > 32).all()
-    assert (rows.loc[["pruned"], "epochs"] == 0).all()
-    assert rows.loc[["pruned"], "value"].isna().all()
-    assert (rows.loc[["complete"], "head.units"] <= 32).all()
-
-
-def test_a_search_without_an_end_says_what_to_change(tuning: Any, tmp_path: Path) -> None:
-    def diverging(values: dict[str, Any], report: Callable[[int, float], None]) -> float:
-        raise tuning.DivergedError(1, 1, {"loss": float("nan")})
-
-    with pytest.raises(UserError) as error:
-        tuning.search(tmp_path / "o.db", "s", diverging, **OPTIONS | {"trials": 2})
-    assert str(error.value) == (
-        "no trial came to its end: every one was pruned or diverged; widen tune.space or lower its rates"
-    )
-
-
-def test_another_error_of_the_user_ends_the_search(tuning: Any, tmp_path: Path) -> None:
-    def impossible(values: dict[str, Any], report: Callable[[int, float], None]) -> float:
-        raise UserError("dcnn cannot be built for 8 px images")
-
-    with pytest.raises(UserError, match="cannot be built"):
-        tuning.search(tmp_path / "o.db", "s", impossible, **OPTIONS)
-
-
-# -- of a model ----------------------------------------------------------------------------------------------------------
-
-TUNE = {
-    "trials": 2,
-    "epochs": 1,
-    "metric": "val_accuracy",
-    "seed": 0,
-    "sampler": {"name": "random"},
-    "pruner": {"name": "none"},
-    "space": {
-        "train.learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},
-        "train.optimizer.name": {"choices": ["adam", "sgd"]},
-    },
+PRUNERS = {
+    "none": {"name": "none"},
+    "median": {"name": "median", "n_startup_trials": 1, "n_warmup_steps": 0},
+    "asha": {"name": "asha", "reduction_factor": 2},
+    "hyperband": {"name": "hyperband", "reduction_factor": 2},
 }
-SPEC = {
-    "architecture": "simcnn",
-    "image_size": 18,
-    "options": {},
-    "train": {
-        "epochs": 5,
-        "batch_size": 32,
-        "optimizer": {"name": "adam"},
-        "learning_rate": 0.001,
-        "schedule": {"name": "constant"},
-    },
+SAMPLERS = {
+    "tpe": TUNE["sampler"],
+    "random": {"name": "random"},
+    "cmaes": {"name": "cmaes", "n_startup_trials": 2},
 }
+EPOCHS = 8
+
+
+class DiesError(Exception):
+    """Stands for what kills a worker."""
+
+
+def height(values: dict[str, Any]) -> float:
+    """Least at a rate of 0.01 with sgd and 32 units."""
+    rate, units = np.log10(values["train.learning_rate"]), values["head.units"]
+    return float((rate + 2) ** 2 + abs(units - 32) / 32 + (values.get("train.optimizer.name") == "adam"))
+
+
+def run_trial(search: Search, claimed: Claimed, dies_at: int | None = None) -> None:
+    """One trial, which falls to its value over the epochs; ``dies_at`` is the epoch before whose report it dies."""
+    for epoch in range(1, EPOCHS + 1):
+        if epoch == dies_at:
+            raise DiesError
+        if search.report(claimed.trial, epoch, height(claimed.values) + 1 / epoch):
+            search.prune(claimed.trial)
+            return
+    if dies_at == EPOCHS + 1:
+        raise DiesError
+    search.complete(claimed.trial, height(claimed.values))
+
+
+def open_search(folder: Path, worker: int = 0, **tune: Any) -> Search:
+    return Search(open_storage("journal", folder), "s", TUNE | tune, worker, EPOCHS)
+
+
+def run(folder: Path, **tune: Any) -> list[FrozenTrial]:
+    search = open_search(folder, **tune)
+    while (claimed := search.claim()) is not None:
+        run_trial(search, claimed)
+    return search.study.get_trials(deepcopy=False)
+
+
+def table(trials: list[FrozenTrial], count: int = 8) -> list[tuple[Any, ...]]:
+    """All that a finished trial is, but for its times."""
+    return [
+        (trial.number, trial.state.name, trial.values, trial.params, trial.intermediate_values)
+        for trial in finished_trials(trials, count)
+    ]
 
 
 @pytest.fixture
-def calls(tuning: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Trains nothing, and notes what would have been trained."""
-    from graft.runs import Trained
+def dead(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """A function after which this process counts as another one, and the one that it was as dead."""
+    numbers = iter(range(10**6))
+    now = [next(numbers)]
+    monkeypatch.setattr(graft.tuning.search, "_this_process", lambda: {"host": "here", "pid": now[0], "since": 0.0})
+    monkeypatch.setattr(graft.tuning.search, "_is_gone", lambda process: process["pid"] != now[0])
 
-    seen: list[dict[str, Any]] = []
+    def die() -> None:
+        now[0] = next(numbers)
 
-    def train_run(spec: Any, data: Any, seed: int, *, epochs: Any, on_epoch: Callable[..., None]) -> Any:
-        seen.append({"spec": spec, "seed": seed, "epochs": epochs})
-        history = [{"val_loss": loss, "val_accuracy": 1 - loss} for loss in (0.5, 0.2, 0.4)]
-        for number, row in enumerate(history, 1):
-            on_epoch(number, row)
-        return Trained(None, None, history, 1, 1.0)
-
-    monkeypatch.setattr(tuning, "train_run", train_run)
-    return seen
+    yield die
 
 
-def test_a_trial_is_the_model_with_its_fields_set(tuning: Any, calls: list[Any], tmp_path: Path) -> None:
-    study = tuning.tune_run(tmp_path / "o.db", SPEC, None, TUNE, [])
-    for call, trial in zip(calls, study.trials, strict=True):
-        train = SPEC["train"] | {"learning_rate": trial.params["train.learning_rate"]}
-        assert call["spec"] == SPEC | {"train": train | {"optimizer": {"name": trial.params["train.optimizer.name"]}}}
-        assert (call["seed"], call["epochs"]) == (0, 1)
-    assert SPEC["train"]["learning_rate"] == 0.001
+def test_there_are_as_many_finished_trials_as_asked_for(tmp_path: Path) -> None:
+    trials = run(tmp_path)
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 8
+    assert len({str(trial.params) for trial in trials}) == 8
 
 
-@pytest.mark.parametrize(
-    ("metric", "stopping", "value"),
-    [("val_loss", None, 0.4), ("val_accuracy", None, 0.6), ("val_loss", {}, 0.2), ("val_accuracy", {}, 0.8)],
-)
-def test_a_trial_is_worth_the_weights_that_it_keeps(
-    tuning: Any, calls: list[Any], tmp_path: Path, metric: str, stopping: Any, value: float
+@pytest.mark.parametrize("pruner", PRUNERS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_worker_that_dies_ends_with_the_bits_of_one_that_did_not(
+    sampler: str, pruner: str, tmp_path: Path, dead: Callable[[], None]
 ) -> None:
-    train = SPEC["train"] if stopping is None else SPEC["train"] | {"early_stopping": {"metric": metric, "patience": 2}}
-    study = tuning.tune_run(tmp_path / "o.db", SPEC | {"train": train}, None, TUNE | {"metric": metric}, [])
-    assert [trial.value for trial in study.trials] == pytest.approx([value] * 2)
-    assert study.direction.name == ("MINIMIZE" if metric == "val_loss" else "MAXIMIZE")
+    space = {path: of for path, of in SPACE.items() if sampler != "cmaes" or "choices" not in of}
+    tune = {"sampler": SAMPLERS[sampler], "pruner": PRUNERS[pruner], "space": space}
+    undisturbed = run(tmp_path / "undisturbed", **tune)
+    chance = random.Random(f"{sampler} {pruner}")
+    for _ in range(100):
+        search = open_search(tmp_path / "killed", **tune)
+        try:
+            while (claimed := search.claim()) is not None:
+                run_trial(search, claimed, chance.choice([*[None] * 8, *range(1, EPOCHS + 2)]))
+            break
+        except DiesError:
+            dead()
+    killed = search.study.get_trials(deepcopy=False)
+    assert table(killed) == table(undisturbed)
+    assert len(table(killed)) == 8
+    if pruner != "none":
+        assert {trial.state for trial in killed} == {TrialState.COMPLETE, TrialState.PRUNED}
 
 
-@pytest.mark.parametrize(
-    ("spec", "tune", "depends"),
-    [
-        (SPEC | {"image_size": 32}, TUNE, ["code"]),
-        (SPEC, TUNE | {"seed": 1}, ["code"]),
-        (SPEC, TUNE | {"epochs": 2}, ["code"]),
-        (SPEC, TUNE | {"space": {"train.learning_rate": {"low": 1e-3, "high": 1.0, "log": True}}}, ["code"]),
-        (SPEC, TUNE, ["other code"]),
-    ],
-    ids=["model", "seed", "epochs", "space", "code"],
-)
-def test_another_search_is_a_study_of_its_own(
-    tuning: Any, calls: list[Any], tmp_path: Path, spec: Any, tune: Any, depends: Any
+def test_a_worker_that_dies_before_it_knows_its_values_ends_with_the_same(
+    tmp_path: Path, dead: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = tuning.tune_run(tmp_path / "o.db", SPEC, None, TUNE | {"trials": 1}, ["code"])
-    two = tuning.tune_run(tmp_path / "o.db", spec, None, tune | {"trials": 1}, depends)
-    assert one.study_name != two.study_name
-    assert len(calls) == 2
+    undisturbed = run(tmp_path / "undisturbed")
+    search = open_search(tmp_path / "killed", trials=3)
+    while (claimed := search.claim()) is not None:
+        run_trial(search, claimed)
+
+    def dies(trial: optuna.Trial, space: Any) -> Any:
+        trial.suggest_float("train.learning_rate", 1e-4, 1.0, log=True)
+        raise DiesError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(graft.tuning.search, "suggest", dies)
+        with pytest.raises(DiesError):
+            open_search(tmp_path / "killed").claim()
+    dead()
+    killed = run(tmp_path / "killed")
+    without_number = [row[1:] for row in table(killed)]
+    assert without_number == [row[1:] for row in table(undisturbed)]
 
 
-def test_more_trials_are_the_same_search(tuning: Any, calls: list[Any], tmp_path: Path) -> None:
-    names = {tuning.tune_run(tmp_path / "o.db", SPEC, None, TUNE | {"trials": k}, []).study_name for k in (1, 2)}
-    assert len(names) == 1
-    assert len(calls) == 2
+def test_no_trial_is_pruned_in_its_last_epoch(tmp_path: Path) -> None:
+    trials = run(tmp_path, pruner={"name": "asha", "reduction_factor": 2}, trials=20)
+    pruned = [trial for trial in trials if trial.state is TrialState.PRUNED]
+    assert pruned
+    assert all(len(trial.intermediate_values) < EPOCHS for trial in pruned)
 
 
-def test_a_network_is_tuned_on_the_validation_split(
-    tuning: Any, digits: Callable[[int, int], Data], tmp_path: Path
+def test_more_trials_go_on_from_those_that_are_there(tmp_path: Path) -> None:
+    run(tmp_path, trials=5)
+    assert table(run(tmp_path)) == table(run(tmp_path / "at once"))
+    assert open_search(tmp_path).claim() is None
+
+
+def test_another_seed_searches_elsewhere(tmp_path: Path) -> None:
+    one, other = run(tmp_path / "one"), run(tmp_path / "other", seed=4)
+    assert not {str(trial.params) for trial in one} & {str(trial.params) for trial in other}
+
+
+def test_accuracy_is_maximised(tmp_path: Path) -> None:
+    search = open_search(tmp_path, metric="val_accuracy")
+    assert search.study.direction.name == "MAXIMIZE"
+    for _ in range(3):
+        claimed = search.claim()
+        assert claimed
+        search.complete(claimed.trial, height(claimed.values))
+    values = [trial.values[0] for trial in search.study.trials]
+    assert search.ranked() == sorted(range(3), key=lambda number: -values[number])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_workers_that_fail_and_die_at_any_moment_finish_exactly_the_trials_asked_for(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = digits(18, 60)
-    assert "test" in data.rows
-    without_test = data._replace(rows={name: rows for name, rows in data.rows.items() if name != "test"})
-    study = tuning.tune_run(tmp_path / "o.db", SPEC, without_test, TUNE, [])
-    rows = tuning.trials_table(study)
-    assert rows["state"].tolist() == ["complete"] * 2
-    assert rows["epochs"].tolist() == [1, 1]
-    images = len(data.rows["validation"])
-    assert all(value * images == pytest.approx(round(value * images)) for value in rows["value"])
+    chance, dead, now = random.Random(seed), set(), [0]
+    monkeypatch.setattr(graft.tuning.search, "_this_process", lambda: {"host": "here", "pid": now[0], "since": 0.0})
+    monkeypatch.setattr(graft.tuning.search, "_is_gone", lambda process: process["pid"] in dead)
+    pids = iter(range(10**6))
+
+    def worker(number: int) -> dict[str, Any]:
+        return {"number": number, "pid": next(pids), "search": None, "claimed": None, "epoch": 0}
+
+    workers = [worker(number) for number in range(3)]
+    for _ in range(2000):
+        if not workers:
+            break
+        it = chance.choice(workers)
+        now[0] = it["pid"]
+        if it["search"] is None:
+            it["search"] = open_search(tmp_path, it["number"], workers=3, trials=12, sampler={"name": "random"})
+        elif chance.random() < 0.05:
+            dead.add(it["pid"])
+            workers[workers.index(it)] = worker(it["number"])
+        elif it["claimed"] is None:
+            it["claimed"], it["epoch"] = it["search"].claim(), 0
+            if it["claimed"] is None:
+                workers.remove(it)
+        elif chance.random() < 0.03:
+            it["search"].fail(it["claimed"].trial, "an error")
+            it["claimed"] = None
+        elif it["epoch"] < 2:
+            it["epoch"] += 1
+            it["search"].report(it["claimed"].trial, it["epoch"], 1.0)
+        else:
+            chance.choice([it["search"].prune, lambda trial, it=it: it["search"].complete(trial, 1.0)])(
+                it["claimed"].trial
+            )
+            it["claimed"] = None
+    assert not workers
+    states = Counter(trial.state for trial in open_search(tmp_path, 1).study.trials)
+    assert states[TrialState.COMPLETE] + states[TrialState.PRUNED] == 12
+    assert not states[TrialState.RUNNING]
+    assert not states[TrialState.WAITING]
+
+
+def test_a_trial_that_failed_is_tried_once_more_with_the_same_parameters(tmp_path: Path) -> None:
+    search = open_search(tmp_path, trials=3)
+    claimed = [search.claim()]
+    for _ in range(2):
+        assert claimed[-1]
+        search.fail(claimed[-1].trial, "out of memory")
+        claimed.append(search.claim())
+    first, again, other = claimed
+    assert first and again and other
+    assert first.values == again.values != other.values
+    run_trial(search, other)
+    assert len(run(tmp_path, trials=3)) == 5
+    errors = [trial.user_attrs.get("error") for trial in search.study.trials]
+    assert errors == ["out of memory", "out of memory", None, None, None]
+
+
+def test_a_trial_that_kills_its_worker_each_time_is_given_up(tmp_path: Path, dead: Callable[[], None]) -> None:
+    values = []
+    for _ in range(11):
+        claimed = open_search(tmp_path, trials=1).claim()
+        assert claimed
+        values.append(claimed.values)
+        dead()
+    assert [value == values[0] for value in values] == [True] * 10 + [False]
+
+
+def test_a_search_whose_trials_all_fail_ends_with_the_reason(tmp_path: Path) -> None:
+    search = open_search(tmp_path, trials=2)
+    for _ in range(5):
+        claimed = search.claim()
+        assert claimed
+        search.fail(claimed.trial, "dcnn cannot be built for 8 px images")
+    with pytest.raises(UserError, match="5 trials failed, the last with: dcnn cannot be built"):
+        search.claim()
+
+
+def test_a_trial_that_others_gave_up_cannot_be_finished(tmp_path: Path) -> None:
+    search = open_search(tmp_path)
+    claimed = search.claim()
+    assert claimed
+    search.fail(claimed.trial, "no sign of life")
+    with pytest.raises(ValueError):
+        search.complete(claimed.trial, 1.0)
+    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+        search.report(claimed.trial, 1, 1.0)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_known_points_come_first_and_once(workers: int, tmp_path: Path, dead: Callable[[], None]) -> None:
+    points = [
+        {"train.learning_rate": 4.19e-4, "head.units": 3, "train.optimizer.name": "adam"},
+        {"train.learning_rate": 0.01},
+    ]
+    for number in range(workers):
+        search = open_search(tmp_path, number, workers=workers, start_from=points)
+        claimed = search.claim()  # and dies
+        dead()
+    assert claimed
+    for number in range(workers):
+        search = open_search(tmp_path, number, workers=workers, start_from=points)
+        while (claimed := search.claim()) is not None:
+            run_trial(search, claimed)
+    finished = [t.user_attrs for t in finished_trials(search.study.trials, 8)]
+    assert len(finished) == 8
+    by_start = {attrs["start"]: attrs["values"] for attrs in finished if "start" in attrs}
+    assert by_start[0] == points[0]
+    assert by_start[1]["train.learning_rate"] == 0.01
+    assert len(by_start[1]) == 3
+    assert sum("start" in attrs for attrs in finished) == 2
