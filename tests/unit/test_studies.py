@@ -304,7 +304,10 @@ def test_tuning_covers_what_the_report_found() -> None:
     assert fixed["train"]["optimizer"] == {"name": "adam"}
     assert study.models["dcnn_tuned"].trained == fixed
     assert tune
-    assert (tune.trials, tune.metric) == (3, "val_accuracy")
+    assert (tune.trials, tune.metric) == (4, "val_accuracy")
+    assert tune.start_from == [
+        {"options.weight_decay": 4.733e-9, "train.optimizer.name": "adam", "train.learning_rate": 4.19e-4}
+    ]
     space = {path: dimension.dump() for path, dimension in tune.space.items()}
     assert space["options.weight_decay"] == {"low": 1e-10, "high": 1e-3, "log": True}
     assert space["train.learning_rate"]["low"] < 0.0004190581840410445 < space["train.learning_rate"]["high"]
