@@ -180,18 +180,37 @@ def kept_checkpoints(wildcards):
     return (tune.top_k or 1) if tune.refit == "continue" else 0
 
 
+def worker_folders(dataset, model):
+    """The folder of each worker of a search."""
+    workers = range(study.models[model].tune.workers)
+    return [RESULTS / f"tuning/{dataset}/{model}/workers/{worker}" for worker in workers]
+
+
+def rerun_folders(dataset, model):
+    """The seed and the folder of each time that one of the best trials is run again, if any is."""
+    tune = study.models[model].tune
+    seeds = range(tune.seed + 1, tune.seed + 1 + (tune.reruns or 0))
+    ranks = range(1, 1 + (tune.top_k or 0))
+    folder = RESULTS / f"tuning/{dataset}/{model}/reruns"
+    return [(seed, folder / f"rank{rank}/seed{seed}") for rank in ranks for seed in seeds]
+
+
 def search_files(wildcards):
     """What each worker of a search leaves."""
-    workers = range(study.models[wildcards.model].tune.workers)
-    return [str(TUNING / f"workers/{worker}/search.json").format(**wildcards) for worker in workers]
+    return [folder / "search.json" for folder in worker_folders(wildcards.dataset, wildcards.model)]
 
 
 def rerun_values(wildcards):
-    """The values of the best trials from other seeds, if they are to be run again."""
-    tune = study.models[wildcards.model].tune
-    folder = str(TUNING).format(**wildcards)
-    seeds = range(tune.seed + 1, tune.seed + 1 + (tune.reruns or 0))
-    return [f"{folder}/reruns/rank{rank}/seed{seed}/value.json" for rank in range(1, 1 + (tune.top_k or 0)) for seed in seeds]
+    """The values of the best trials from other seeds, if they are run again."""
+    return [folder / "value.json" for _, folder in rerun_folders(wildcards.dataset, wildcards.model)]
+
+
+# Of each job that trains for a search: data set, model, the seed where it has one of its own, and folder.
+TUNING_JOBS = [
+    (dataset, model, *job)
+    for dataset, model in TUNED
+    for job in [(None, folder) for folder in worker_folders(dataset, model)] + rerun_folders(dataset, model)
+]
 
 
 def best_params(wildcards):

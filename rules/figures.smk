@@ -96,23 +96,24 @@ rule draw_model_comparison:
         "../scripts/draw_model_comparison.py"
 
 
-rule draw_tuning_history:
+rule draw_tuning:
     input:
-        trials=TUNING / "trials.csv",
+        **{name: TUNING / f"search/{file}" for name, file in SEARCH_FILES.items()},
     output:
-        **figure_files("tuning_history.{dataset}.{model}", model="{model}"),
+        **figure_files("tuning_{kind}.{dataset}.{model}", caption="tuning", model="{model}"),
     params:
-        metric=lambda wildcards: study.models[wildcards.model].tune.metric,
-        code=fingerprint("draw_tuning_history"),
+        code=fingerprint("draw_tuning"),
+    wildcard_constraints:
+        kind="|".join(TUNING_FIGURES),
     log:
-        LOGS / "draw_tuning_history/{dataset}/{model}.log",
+        LOGS / "draw_tuning/{kind}/{dataset}/{model}.log",
     benchmark:
-        BENCHMARKS / "draw_tuning_history/{dataset}/{model}.tsv"
+        BENCHMARKS / "draw_tuning/{kind}/{dataset}/{model}.tsv"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime="1h",
     conda:
         "../envs/analysis.yaml"
     script:
-        "../scripts/draw_tuning_history.py"
+        "../scripts/draw_tuning.py"

@@ -19,12 +19,13 @@ rule write_report:
         splits=[RESULTS / f"splits/{dataset}.parquet" for dataset in COMPARED],
         leaks=[RESULTS / f"splits/{dataset}.leaks.csv" for dataset in COMPARED],
         best=tuning_files("best.json"),
-        trials=tuning_files("trials.csv"),
+        searches=tuning_files("search/search.json"),
+        trials=tuning_files("search/trials.csv"),
         templates=templates("page.html", "shared.html"),
         # Times differ from machine to machine; they are shown, and make nothing stale.
         training=ancient(run_files(study.runs, "runtime.json")),
         features=ancient([folder / "runtime.json" for _, folder in COMPUTED]),
-        tuning=ancient(tuning_files("runtime.json")),
+        tuning=ancient([folder / "runtime.json" for *_, folder in TUNING_JOBS]),
     output:
         page=report(
             PAGE,
@@ -37,7 +38,8 @@ rule write_report:
         study=study.dump(),
         figures=[stem.split(".") for stem in STEMS],
         datasets=COMPARED,
-        tuned=[[dataset, model, study.models[model].tune.metric] for dataset, model in TUNED],
+        tuned=[list(names) for names in TUNED],
+        tuning=[[dataset, model, seed] for dataset, model, seed, _ in TUNING_JOBS],
         features=[[dataset, folder.name] for dataset, folder in COMPUTED],
         runs=[list(run) for run in study.runs],
         code=fingerprint("write_report"),

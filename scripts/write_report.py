@@ -29,15 +29,24 @@ with job(snakemake) as say:
             snakemake.params.figures, snakemake.input.figures, snakemake.input.captions, strict=True
         )
     ]
-    tuned = list(zip(snakemake.params.tuned, snakemake.input.best, snakemake.input.trials, strict=True))
-    tuning = [TuningEntry(*names, read_json(verified(best)), read_csv(verified(csv))) for names, best, csv in tuned]
+    tuning = [
+        TuningEntry(
+            *names,
+            *(read_json(verified(path)) for path in (best, search)),
+            read_csv(verified(csv)),
+            relpath(csv, page.parent),
+        )
+        for names, best, search, csv in zip(
+            snakemake.params.tuned, *(snakemake.input[key] for key in ("best", "searches", "trials")), strict=True
+        )
+    ]
     runtimes = [
         RuntimeEntry("features", dataset, name, None, read_json(path))
         for (dataset, name), path in zip(snakemake.params.features, snakemake.input.features, strict=True)
     ]
     runtimes += [
-        RuntimeEntry("tune", dataset, model, None, read_json(path))
-        for (dataset, model, _), path in zip(snakemake.params.tuned, snakemake.input.tuning, strict=True)
+        RuntimeEntry("tune", *names, read_json(path))
+        for names, path in zip(snakemake.params.tuning, snakemake.input.tuning, strict=True)
     ]
     runtimes += [
         RuntimeEntry("train", *run, read_json(path))

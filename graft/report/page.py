@@ -1,6 +1,7 @@
 """The report page: values in, one self-contained HTML file out, equal for equal values."""
 
 import base64
+import json
 import math
 import statistics
 import struct
@@ -20,7 +21,23 @@ LABELS = {
     "confusion_matrix": "Confusion matrix",
     "sample_grid": "Sample images",
     "tuning_history": "Tuning history",
+    "tuning_importance": "Importance of the tuned parameters",
+    "tuning_parallel_coordinates": "Tuned parameters together",
+    "tuning_intermediate_values": "Trials by epoch",
+    "tuning_slice": "Each tuned parameter on its own",
 }
+TUNING = tuple(kind for kind in LABELS if kind.startswith("tuning_"))
+SAMPLERS = {
+    "tpe": "TPE",
+    "random": "random search",
+    "grid": "grid search",
+    "cmaes": "CMA-ES",
+    "gp": "a Gaussian process",
+}
+PRUNERS = {"asha": "ASHA", "hyperband": "Hyperband"} | {
+    name: f"the {name} rule" for name in ("median", "percentile", "threshold")
+}
+MOST_TRIALS, BEST_TRIALS = 200, 100
 STAGES = {"features": "Features of frozen parts", "tune": "Tuning", "train": "Training"}
 SPLITS = ("train", "validation", "test")
 ACTIONS = {
@@ -77,13 +94,21 @@ class FigureEntry(NamedTuple):
 
 
 class TuningEntry(NamedTuple):
-    """A search: ``best`` is ``trial``, ``value`` and ``params`` of ``best.json``, ``trials`` the table of trials.csv."""
+    """A search: what ``best.json`` and ``search.json`` say, and the table of trials.csv, whose path relative to the page is
+    ``csv``.
+
+    ``best`` has ``trial``, ``value`` and ``params``, and perhaps ``reruns``, each of which has these three and ``rerun``
+    with ``values``, ``mean`` and ``std``. ``search`` has ``metric``, ``trials`` (how many were ``asked`` for, and how many
+    are ``complete``, ``pruned`` and ``failed``), ``workers``, and ``sampler`` and ``pruner`` with a ``name`` and options.
+    ``trials`` has ``trial``, ``state``, ``value``, ``epochs``, ``start``, and a column per parameter.
+    """
 
     dataset: str
     model: str
-    metric: str
     best: Record
+    search: Record
     trials: pd.DataFrame
+    csv: str
 
 
 class RuntimeEntry(NamedTuple):
@@ -341,27 +366,103 @@ def _published(table: pd.DataFrame) -> list[dict[str, Any]]:
 # -- tuning --------------------------------------------------------------------------------------------------------------
 
 
+def _plain(value: Any) -> str:
+    """The value of a parameter, which may be a list, a mapping or null."""
+    return json.dumps(value) if value is None or isinstance(value, list | dict) else text.number(value)
+
+
+def _chooser(described: Record, names: Mapping[str, str]) -> str:
+    """A sampler or a pruner, with the options that were set."""
+    options = [f"{key}: {_plain(value)}" for key, value in described.items() if key != "name" and value is not None]
+    name = names.get(described["name"], described["name"])
+    return f"{name} ({', '.join(options)})" if options else name
+
+
+def _saved(trials: pd.DataFrame) -> dict[str, str] | None:
+    """The epochs that pruned trials did not run, if each were as long as complete ones are in the mean."""
+    pruned, whole = trials["state"] == "pruned", trials["epochs"][trials["state"] == "complete"].mean()
+    saved = (whole - trials["epochs"][pruned]).clip(lower=0).sum()
+    if not saved > 0:
+        return None
+    total = trials["epochs"].sum() + saved
+    return {
+        "epochs": text.counted(round(saved), "epoch"),
+        "share": text.percent(saved / total),
+        "whole": f"{whole:.3g}",
+    }
+
+
+def _reruns(best: Record, percent: bool) -> list[dict[str, Any]]:
+    """Of each trial that was run again, its value in the search beside those of its re-runs."""
+    digits, scale = (2, 100) if percent else (4, 1)
+
+    def row(trial: Record) -> dict[str, Any]:
+        again = trial["rerun"]
+        return {
+            "trial": trial["trial"],
+            "chosen": trial["trial"] == best["trial"],
+            "tuned": text.mean_sd(trial["value"], None, digits, scale),
+            "again": text.mean_sd(again["mean"], again["std"], digits, scale),
+            "runs": len(again["values"]),
+            "difference": _signed(scale * (again["mean"] - trial["value"]), digits),
+        }
+
+    return [row(trial) for trial in best.get("reruns", [])]
+
+
+def _trials(entry: TuningEntry) -> dict[str, Any]:
+    """The table of trials, or of the best of very many."""
+    trials, many = entry.trials, len(entry.trials) > MOST_TRIALS
+    if many:
+        up = entry.search["direction"] == "maximize"
+        ranked = trials.sort_values("value", ascending=not up, kind="stable")
+        trials = ranked.sort_values("state", kind="stable").head(BEST_TRIALS)  # complete ones first
+    shown = trials.drop(columns="start")
+    return {
+        "many": many,
+        "columns": list(shown.columns),
+        "rows": [
+            {
+                "best": row["trial"] == entry.best["trial"],
+                "start": start,
+                "cells": [text.number(v) for v in row.values()],
+            }
+            for row, start in zip(shown.to_dict("records"), trials["start"], strict=True)
+        ],
+    }
+
+
 def _tuning(entry: TuningEntry, figures: Sequence[FigureEntry]) -> dict[str, Any]:
-    trials = entry.trials
-    pruned = trials[trials["state"] == "pruned"]
-    percent = entry.metric == "val_accuracy"
+    percent = entry.search["metric"] == "val_accuracy"
     value = float(entry.best["value"])
+    counts = entry.search["trials"]
+    states = {"complete": counts["complete"], "pruned": counts["pruned"]}
+    states["not begun"] = counts["asked"] - sum(states.values())
+    named = _chooser(entry.search["pruner"], PRUNERS)
     return {
         "dataset": entry.dataset,
         "model": entry.model,
-        "metric": MEASURES[entry.metric],
+        "metric": MEASURES[entry.search["metric"]],
+        "percent": percent,
         "value": f"{100 * value:.2f}{text.SPACE}%" if percent else text.number(value),
         "trial": entry.best["trial"],
-        "params": {path: text.number(found) for path, found in entry.best["params"].items()},
-        "trials": len(trials),
-        "pruned": len(pruned),
-        "epochs": (int(pruned["epochs"].sum()), int(trials["epochs"].sum())),
-        "columns": list(trials.columns),
-        "rows": [
-            (row["trial"] == entry.best["trial"], [text.number(found) for found in row.values()])
-            for row in trials.to_dict("records")
+        "params": {path: _plain(found) for path, found in entry.best["params"].items()},
+        "asked": counts["asked"],
+        "states": [f"{number:,} {state}" for state, number in states.items() if number],
+        "failed": counts["failed"],
+        "saved": _saved(entry.trials),
+        "workers": entry.search["workers"],
+        "sampler": _chooser(entry.search["sampler"], SAMPLERS),
+        "pruner": None if entry.search["pruner"]["name"] == "none" else named,
+        "reruns": _reruns(entry.best, percent),
+        "trials": _trials(entry),
+        "finished": len(entry.trials),
+        "csv": entry.csv,
+        "pictures": [
+            picture
+            for kind in TUNING
+            for picture in _pictures(figures, kind=kind, dataset=entry.dataset, name=entry.model)
         ],
-        "pictures": _pictures(figures, kind="tuning_history", dataset=entry.dataset, name=entry.model),
     }
 
 
@@ -448,8 +549,8 @@ def render_page(
     """
     tables = _records(runs), _records(models), _records(ensembles)
     searches = [_tuning(entry, figures) for entry in tuning]
-    shown = {("tuning_history", entry.dataset, entry.model) for entry in tuning}
-    further = [f for f in figures if f.kind not in LABELS or (f.kind == "tuning_history" and f[:3] not in shown)]
+    shown = {(entry.dataset, entry.model) for entry in tuning}
+    further = [f for f in figures if f.kind not in LABELS or (f.kind in TUNING and (f.dataset, f.name) not in shown)]
     datasets = [entry.dataset for entry in data]
     reference = {"authors": None, "date": None, "remarks": [], **study["reference"]} if "reference" in study else None
     reasons = {name: model["why"] for name, model in study.get("models", {}).items() if model.get("why")}

@@ -14,7 +14,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from graft.errors import UserError
-from graft.files import replacing
 from graft.tuning.folders import trial_folder
 from graft.tuning.samplers import DIRECTIONS
 from graft.tuning.space import distributions, encoded
@@ -89,10 +88,13 @@ def search_facts(trials: Sequence[FrozenTrial], tune: Mapping[str, Any]) -> dict
 
 def trials_table(trials: Sequence[FrozenTrial], space: Mapping[str, Any]) -> pd.DataFrame:
     """A row per finished trial: number, state, value (of a pruned one its last), epochs that ran, whether it is one of
-    ``start_from``, and a column per parameter of ``space`` as Optuna stores it, empty where the trial has none."""
+    ``start_from``, and a column per parameter of ``space`` as Optuna stores it (``null`` in a word), empty where the trial has none."""
 
     def row(trial: FrozenTrial) -> dict[str, Any]:
-        values = encoded(space, trial.user_attrs["values"])
+        values = {
+            path: "null" if value is None else value
+            for path, value in encoded(space, trial.user_attrs["values"]).items()
+        }
         return {
             "trial": trial.number,
             "state": trial.state.name.lower(),
@@ -115,12 +117,14 @@ def gather_predictions(trials: Iterable[FrozenTrial], state: Path, name: str, fo
     """Copy what each complete trial says of its images to ``<number>.npz`` in ``folder``, and delete others there."""
     complete = [trial.number for trial in trials if trial.state is TrialState.COMPLETE]
     paths = [folder / f"{number}.npz" for number in complete]
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / ".beside.npz"  # `replacing` looks through the folder each time, which takes long where it is full
     for number, path in zip(complete, paths, strict=True):
         source = trial_folder(state, name, number) / "predictions.npz"
         if not source.exists():
             raise UserError(f"{source}: missing; delete {state} and run snakemake again, which searches anew")
-        with replacing(path) as beside:
-            shutil.copyfile(source, beside)
+        shutil.copyfile(source, beside)
+        beside.replace(path)
     for path in set(folder.glob("*.npz")) - set(paths):
         path.unlink()
     return paths

@@ -1,23 +1,41 @@
 """Figures show the values that they are given, whatever the names, and equal figures are equal files."""
 
+import json
+import logging
 import subprocess
 import sys
+import warnings
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import TrialState
 from PIL import Image
 
+from graft.figures import tuning
 from graft.figures.confusion_matrix import confusion_matrix
 from graft.figures.learning_curves import learning_curves
 from graft.figures.model_comparison import model_comparison
 from graft.figures.sample_grid import pick, sample_grid
 from graft.figures.style import colours, save_figure, shorten
-from graft.figures.tuning_history import tuning_history
+from graft.figures.tuning import ABSENT, FEWEST_FOR_IMPORTANCE, FIGURES, Search, rebuilt
+from graft.files import write_csv
 
 NASTY = [
     "$\\frac{$",
@@ -47,29 +65,82 @@ RUNS = pd.DataFrame(
 ENSEMBLES = pd.DataFrame(
     {"dataset": "digits", "ensemble": ["vote"], "split": "test", "images": 100, "top1": [0.85], "log_loss": [0.1]}
 )
-TRIALS = pd.DataFrame(
-    {
-        "trial": [0, 1, 2, 3, 4],
-        "state": ["complete", "pruned", "complete", "complete", "pruned"],
-        "value": [0.5, 0.1, 0.3, 0.4, None],
-        "epochs": [5, 1, 5, 5, 0],
-        "train.learning_rate": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1],
-        "train.optimizer.name": ["adam", "$sgd$", "adam", "sgd", None],
-        "options.bias": [True, False, True, True, False],
-        "options.never_used": [None] * 5,
+SPACE: dict[str, BaseDistribution] = {
+    "train.learning_rate": FloatDistribution(1e-5, 1e-1, log=True),
+    "train.optimizer.name": CategoricalDistribution(["adam", "$sgd$", "<script>$x$</script>"]),
+    "train.optimizer.momentum": FloatDistribution(0, 0.3, step=0.1),  # of one optimizer alone
+    "options.bias": CategoricalDistribution([True, False]),
+    "head.dense[0]": IntDistribution(16, 1024, log=True),
+    "options.never_used": CategoricalDistribution(["a", "b"]),
+}
+
+
+def search(rows: list[dict[str, Any]], folder: Path, metric: str = "val_loss", space: Any = SPACE) -> Search:
+    """A search from its files, of which the workflow would write such: ``rows`` as in trials.csv, and ``reported``."""
+    reported = [
+        {"trial": row["trial"], "epoch": epoch, "value": value}
+        for row in rows
+        for epoch, value in enumerate(row.get("reported", []), start=1)
+    ]
+    known = {"epochs": 0, "start": False, **dict.fromkeys(space)}
+    write_csv(folder / "trials.csv", [known | {k: v for k, v in row.items() if k != "reported"} for row in rows])
+    write_csv(folder / "values.csv", pd.DataFrame(reported, columns=["trial", "epoch", "value"]))
+    described = {
+        "metric": metric,
+        "direction": "maximize" if metric == "val_accuracy" else "minimize",
+        "distributions": {name: json.loads(distribution_to_json(found)) for name, found in space.items()},
     }
-)
+    trials = pd.read_csv(folder / "trials.csv", dtype=str, keep_default_na=False)
+    return rebuilt(trials, pd.read_csv(folder / "values.csv"), described)
 
 
-def made() -> dict[str, tuple[Figure, pd.DataFrame]]:
+def trial(number: int, state: str, value: float | None, *reported: float, **params: Any) -> dict[str, Any]:
+    row = {"trial": number, "state": state, "value": value, "epochs": len(reported), "reported": reported}
+    return row | {name: params[key] for key, name in zip("abcde", SPACE, strict=False) if key in params}
+
+
+TRIALS = [
+    trial(0, "complete", 0.5, 2.0, 0.5, a=1e-5, b="adam", d=True, e=16),
+    trial(1, "pruned", 0.1, 0.1, a=1e-4, b="$sgd$", c=0.3, d=False, e=700),
+    trial(3, "complete", 0.3, 1.0, 0.3, a=1e-3, b="adam", d=True, e=64),  # the one between failed
+    trial(4, "complete", 0.4, 1.5, 0.4, a=1e-2, b="$sgd$", c=0.1, d=True, e=256),
+    trial(5, "pruned", None, a=1e-1, d=False, e=32),
+]
+
+
+def searched(number: int, space: Mapping[str, BaseDistribution], objective: Any, **options: Any) -> Any:
+    """An Optuna study of random trials, and its rows as in trials.csv."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1), **options)
+    for _ in range(number):
+        asked = study.ask(dict(space))
+        study.tell(asked, objective(asked.params))
+    optuna.logging.set_verbosity(level)
+    return study, [
+        {"trial": done.number, "state": "complete", "value": done.value, **done.params} for done in study.trials
+    ]
+
+
+def made(folder: Path) -> dict[str, tuple[Figure, pd.DataFrame]]:
     images = np.random.default_rng(0).integers(0, 255, (8, 12, 12, 3), dtype=np.uint8)
     return {
         "learning_curves.digits.simcnn": learning_curves({0: history(2, 1, 0.5), 1: history(2, 0.9)}, "Curves of $x$"),
         "confusion_matrix.digits.v1.5": confusion_matrix(np.arange(16).reshape(4, 4), NASTY, "Confusion of $x$"),
         "sample_grid.digits": sample_grid(images, NASTY * 2, "Samples of $x$"),
         "model_comparison.digits": model_comparison(RUNS, ENSEMBLES, "top1", "Comparison of $x$"),
-        "tuning_history.digits.simcnn": tuning_history(TRIALS, "val_loss", "Tuning of $x$"),
+        **{f"{kind}.digits.simcnn": draw(search(tuned(), folder), "Tuning of $x$") for kind, draw in FIGURES.items()},
     }
+
+
+def tuned() -> list[dict[str, Any]]:
+    """Enough trials for every figure to show something."""
+    other = trial(20, "complete", 0.6, 1.0, 0.6, a=1e-2, b="<script>$x$</script>", d=True, e=16)
+    more = [
+        trial(k, "complete", 0.35 + k % 7 / 50, 1.0, 0.9, a=10 ** -(2 + k % 3), b="adam", d=k % 2 > 0, e=16 * k)
+        for k in range(6, 6 + FEWEST_FOR_IMPORTANCE)
+    ]
+    return [*TRIALS, *more, other]
 
 
 def texts(svg: Path) -> list[str]:
@@ -90,24 +161,30 @@ def points(figure: Figure, axes: int = 0) -> dict[str, list[tuple[float, float]]
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("figures")
-    for stem, (figure, table) in made().items():
+    for stem, (figure, table) in made(tmp_path_factory.mktemp("search")).items():
         save_figure(figure, table, folder / stem)
     return folder
 
 
 def test_each_figure_is_png_svg_and_csv_under_its_whole_stem(saved: Path) -> None:
-    expected = {f"{stem}.{ending}" for stem in made() for ending in ("png", "svg", "csv")}
-    assert {path.name for path in saved.iterdir()} == expected
+    others = ["learning_curves.digits.simcnn", "confusion_matrix.digits.v1.5", "sample_grid.digits"]
+    stems = [*others, "model_comparison.digits", *(f"{kind}.digits.simcnn" for kind in FIGURES)]
+    assert {path.name for path in saved.iterdir()} == {
+        f"{s}.{ending}" for s in stems for ending in ("png", "svg", "csv")
+    }
 
 
 def test_equal_figures_are_equal_files_in_another_process(saved: Path, tmp_path: Path) -> None:
     code = (
         "import runpy, sys; from pathlib import Path; from graft.figures.style import save_figure\n"
-        f"for stem, made in runpy.run_path({__file__!r})['made']().items(): save_figure(*made, Path(sys.argv[1]) / stem)"
+        f"made = runpy.run_path({__file__!r})['made'](Path(sys.argv[2]))\n"
+        "for stem, figure in made.items(): save_figure(*figure, Path(sys.argv[1]) / stem)"
     )
+    (tmp_path / "search").mkdir()
     root = Path(__file__).parents[2]
     environment = {"PYTHONPATH": str(root), "PYTHONHASHSEED": "5", "TZ": "Asia/Tokyo", "SOURCE_DATE_EPOCH": "1"}
-    subprocess.run([sys.executable, "-c", code, tmp_path], check=True, env=environment, cwd=tmp_path)
+    folders = [tmp_path, tmp_path / "search"]
+    subprocess.run([sys.executable, "-c", code, *folders], check=True, env=environment, cwd=tmp_path)
     for path in saved.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
@@ -119,13 +196,17 @@ def test_names_are_text_in_svg_and_never_markup_or_formulas(saved: Path) -> None
         assert "<script" not in (saved / f"{stem}.svg").read_text()
         assert not any(name.startswith("a name of very many letters, too") for name in shown)
     assert "Curves of $x$" in texts(saved / "learning_curves.digits.simcnn.svg")
-    assert "$sgd$" in texts(saved / "tuning_history.digits.simcnn.svg")
+    for kind in ("tuning_slice", "tuning_parallel_coordinates"):
+        assert {"$sgd$", "…pt>$x$</script>"} <= set(texts(saved / f"{kind}.digits.simcnn.svg"))
+    for path in saved.glob("*.svg"):
+        assert "<script" not in path.read_text()
+        assert not [text for text in texts(path) if "mathdefault" in text], "an exponent as the formula that it is not"
 
 
 def test_figures_need_no_plotting_state_and_no_framework() -> None:
     code = (
         "import sys, graft.figures.learning_curves, graft.figures.confusion_matrix, graft.figures.sample_grid\n"
-        "import graft.figures.model_comparison, graft.figures.tuning_history\n"
+        "import graft.figures.model_comparison\n"
         "print({'matplotlib.pyplot', 'sklearn', 'keras', 'scipy', 'optuna'} & set(sys.modules))"
     )
     root = Path(__file__).parents[2]
@@ -232,30 +313,194 @@ def test_model_comparison_of_one_seed_without_ensembles_has_no_spread(tmp_path: 
     save_figure(figure, table, tmp_path / "one")
 
 
-def test_tuning_history_follows_the_best_complete_trial() -> None:
-    figure, table = tuning_history(TRIALS.iloc[::-1], "val_loss", "t")
+def test_a_search_is_rebuilt_as_it_was(tmp_path: Path) -> None:
+    space = {
+        "float": FloatDistribution(1 / 3, 1 / 3 + 1e-12),  # between the nine digits of the file
+        "stepped": FloatDistribution(0, 0.3, step=0.1),
+        "whole": IntDistribution(1, 100),
+        "flag": CategoricalDistribution([True, False]),
+        "choice": CategoricalDistribution([None, 1 / 3, 2, "0.10", '{"before":"stage6"}']),
+    }
+    values = [
+        {"float": 1 / 3, "stepped": 0.3, "whole": 64, "flag": False, "choice": 1 / 3},
+        {"float": 1 / 3, "stepped": 0.1, "whole": 1, "flag": True, "choice": "0.10"},
+        {"float": 1 / 3, "stepped": 0.0, "whole": 100, "choice": '{"before":"stage6"}'},
+        {"flag": True, "choice": 2},
+        {"choice": None},
+    ]
+    rows = [
+        {"trial": 2 * k, "state": "complete", "value": k}
+        | {name: "null" if v is None else v for name, v in row.items()}
+        for k, row in enumerate(values)
+    ]
+    study = search(rows, tmp_path, space=space).study
+    states = [TrialState.COMPLETE, TrialState.FAIL] * len(rows)
+    assert [(found.number, found.state) for found in study.trials] == list(enumerate(states))[:-1]
+    for found, params in zip(study.get_trials(states=(TrialState.COMPLETE,)), values, strict=True):
+        assert found.params == {name: pytest.approx(v) if name == "float" else v for name, v in params.items()}
+        assert {name: type(v) for name, v in found.params.items()} == {name: type(v) for name, v in params.items()}
+        assert found.distributions == {name: space[name] for name in params}
+
+
+def test_tuning_history_follows_the_best_complete_trial(tmp_path: Path) -> None:
+    figure, table = FIGURES["tuning_history"](search(TRIALS[::-1], tmp_path), "t")
+    assert table["trial"].tolist() == [0, 1, 3, 4, 5]
     assert table["best_so_far"].tolist() == [0.5, 0.5, 0.3, 0.3, 0.3]  # the pruned 0.1 is not a result
-    pd.testing.assert_frame_equal(table.drop(columns="best_so_far"), TRIALS)
     shown = points(figure)
+    assert shown["best so far"] == [(0, 0.5), (1, 0.5), (2, 0.5), (3, 0.3), (4, 0.3), (5, 0.3)]
     assert shown["pruned trial"] == [(1, 0.1)]
-    assert shown["best trial"] == [(2, 0.3)]
-    assert figure.axes[0].get_lines()[1].get_markerfacecolor() == "white"
-    higher, table = tuning_history(TRIALS, "val_accuracy", "t")
+    assert shown["best trial"] == [(3, 0.3)]
+    complete = np.asarray(figure.axes[0].collections[0].get_offsets())
+    assert complete.tolist() == [[0, 0.5], [3, 0.3], [4, 0.4]]
+    higher, table = FIGURES["tuning_history"](search(TRIALS, tmp_path, "val_accuracy"), "t")
     assert points(higher)["best trial"] == [(0, 0.5)]
     assert table["best_so_far"].tolist() == [0.5] * 5
 
 
-def test_tuning_history_has_a_panel_for_each_parameter_that_was_set() -> None:
-    figure, _ = tuning_history(TRIALS, "val_loss", "t")
-    names = [axes.get_xlabel() for axes in figure.axes]
-    assert names == ["Trial", "train.learning_rate", "train.optimizer.name", "options.bias"]
-    assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log", "linear", "linear"]
-    assert [label.get_text() for label in figure.axes[2].get_xticklabels()] == ["$sgd$", "adam", "sgd"]
-    assert points(figure, 2)["best trial"] == [(1, 0.3)]
+def test_tuning_slice_has_a_panel_for_each_parameter_that_was_set(tmp_path: Path) -> None:
+    figure, table = FIGURES["tuning_slice"](search(TRIALS, tmp_path), "t")
+    panels = {axes.get_xlabel(): k for k, axes in enumerate(figure.axes) if axes.get_xlabel()}
+    assert set(panels) == {*SPACE} - {"options.never_used"}
+    rate, name, momentum = (panels[p] for p in (*SPACE,)[:3])
+    assert figure.axes[rate].get_xscale() == "log"
+    assert points(figure, rate)["pruned trial"] == [(1e-4, 0.1)]
+    assert points(figure, rate)["best trial"] == [(1e-3, 0.3)]
+    assert [label.get_text() for label in figure.axes[name].get_xticklabels()] == ["adam", "$sgd$"]
+    assert points(figure, momentum)["pruned trial"] == [(0.3, 0.1)]
+    assert "best trial" not in points(figure, momentum)  # it has another optimizer
+    assert table["train.optimizer.momentum"].tolist() == ["", "0.3", "", "0.1", ""]
 
 
-def test_tuning_history_without_a_complete_trial_renders(tmp_path: Path) -> None:
-    save_figure(*tuning_history(TRIALS[TRIALS["state"] == "pruned"], "val_loss", "t"), tmp_path / "pruned")
+def test_tuning_parallel_coordinates_run_through_complete_trials_best_on_top(tmp_path: Path) -> None:
+    figure, table = FIGURES["tuning_parallel_coordinates"](search(TRIALS, tmp_path), "t")
+    assert table["trial"].tolist() == [0, 3, 4]
+    (lines,) = figure.axes[0].collections
+    assert [line[0, 1] for line in lines.get_segments()] == [0.5, 0.4, 0.3]
+    best = dict(points(figure)["best trial"])
+    names = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert names == ["Validation loss", *sorted(table.columns[table.ne("").any() & table.columns.isin([*SPACE])])]
+    axis = next(axes for axes in figure.axes[1:] if ABSENT in [label.get_text() for label in axes.get_yticklabels()])
+    bottom, _ = axis.get_ylim()
+    assert (bottom, best[names.index("train.optimizer.momentum")]) == (axis.get_yticks()[0], 0.3)
+
+
+def test_tuning_intermediate_values_are_lines_of_each_trial(tmp_path: Path) -> None:
+    figure, table = FIGURES["tuning_intermediate_values"](search(TRIALS, tmp_path), "t")
+    assert points(figure)["best trial"] == [(1, 1.0), (2, 0.3)]
+    assert len(figure.axes[0].get_lines()) == 4
+    assert table.to_numpy().tolist()[:3] == [[0, "complete", 1, 2.0], [0, "complete", 2, 0.5], [1, "pruned", 1, 0.1]]
+
+
+def test_importance_is_that_of_optuna_and_highest_of_what_alone_matters(tmp_path: Path) -> None:
+    space: dict[str, BaseDistribution] = {name: FloatDistribution(0, 1, step=0.01) for name in ("b", "a", "matters")}
+    space["single"] = FloatDistribution(2, 2)
+    study, rows = searched(40, space, lambda params: round(100 * params["matters"]))
+    figure, table = FIGURES["tuning_importance"](search(rows, tmp_path, space=space), "t")
+    assert table["parameter"].tolist()[0] == "matters"
+    assert table["parameter"].tolist()[-1] == "single"
+    table = table.set_index("parameter")
+    for key, evaluator in {
+        "fanova": FanovaImportanceEvaluator(seed=0),
+        "ped_anova": PedAnovaImportanceEvaluator(),
+    }.items():
+        assert table[key].to_dict() == pytest.approx(get_param_importances(study, evaluator=evaluator), abs=1e-6)
+        assert table[key].idxmax() == "matters"
+    assert table.loc["single"].tolist() == [0, 0]
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "matters"
+
+
+def test_importance_of_a_parameter_that_not_all_trials_have_is_told_by_one_alone(tmp_path: Path) -> None:
+    space = {"always": FloatDistribution(0, 1), "sometimes": FloatDistribution(0, 1)}
+    _, rows = searched(40, space, lambda params: params["always"])
+    for row in rows[::2]:
+        del row["sometimes"]
+    figure, table = FIGURES["tuning_importance"](search(rows, tmp_path, space=space), "t")
+    found = table.set_index("parameter").loc["sometimes"]
+    assert np.isnan(found["fanova"]) and np.isfinite(found["ped_anova"])
+    assert "not told by fANOVA" in [text.get_text() for text in figure.axes[0].texts]
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "expected"),
+    [
+        (lambda k: k, FEWEST_FOR_IMPORTANCE - 1, "Importance takes 10 complete trials or more; this search has 9."),
+        (lambda k: 0.5, 20, "All complete trials have the same value: no parameter mattered."),
+    ],
+)
+def test_importance_that_cannot_be_told_is_said_in_words(
+    tmp_path: Path, value: Any, number: int, expected: str
+) -> None:
+    rows = [trial(k, "complete", value(k), a=10 ** -(1 + k % 4)) for k in range(number)]
+    figure, table = FIGURES["tuning_importance"](search(rows, tmp_path), "t")
+    assert [text.get_text() for text in figure.axes[0].texts] == [expected]
+    assert table["parameter"].tolist() == ["train.learning_rate"]
+    assert table[["fanova", "ped_anova"]].isna().all(axis=None)
+
+
+def test_importance_of_trials_that_no_parameter_tells_apart_is_told_by_none(tmp_path: Path) -> None:
+    rows = [trial(k, "complete", k, a=1e-3) for k in range(20)]
+    figure, table = FIGURES["tuning_importance"](search(rows, tmp_path), "t")
+    assert table["fanova"].isna().all()
+    assert "not told by fANOVA" in [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_fanova_sees_no_more_trials_than_it_has_time_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[float]] = []
+
+    class Recorder(FanovaImportanceEvaluator):
+        def evaluate(self, study: optuna.Study, *_: Any, **__: Any) -> dict[str, float]:
+            seen.append([float(found.values[0]) for found in study.trials])
+            return {"train.learning_rate": 1.0}
+
+    monkeypatch.setattr(tuning, "EVALUATORS", {"fanova": ("a", Recorder, 11), "ped_anova": ("b", Recorder, None)})
+    rows = [trial(k, "complete", k, a=1e-3) for k in range(101)]
+    FIGURES["tuning_importance"](search(rows, tmp_path), "t")
+    assert seen == [[*range(0, 101, 10)], [*range(101)]]
+
+
+@pytest.mark.parametrize("places", [(1, 3, 4), (1, 4)], ids=["but one", "all"])
+@pytest.mark.parametrize("kind", FIGURES)
+def test_a_search_of_which_trials_were_pruned_renders(
+    kind: str, places: tuple[int, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [TRIALS[place] for place in places]
+    with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
+        warnings.simplefilter("error")
+        figure, table = FIGURES[kind](search(rows, tmp_path), "t")
+        save_figure(figure, table, tmp_path / "figure")
+    assert texts(tmp_path / "figure.svg")
+    assert not caplog.records
+    assert not plt.get_fignums(), "a figure that pyplot keeps"
+
+
+def test_twelve_parameters_of_long_names_do_not_overlap(tmp_path: Path) -> None:
+    space: dict[str, BaseDistribution] = {
+        f"train.schedule.warmup_fraction_{k}": FloatDistribution(1e-9, 1e-1, log=True)
+        if k % 2
+        else IntDistribution(0, 10**k)
+        for k in range(11)
+    }
+    space["freeze"] = CategoricalDistribution([None, "all", '{"before":"stage6"}', '{"before":"stage7"}'])
+    _, rows = searched(30, space, lambda params: params["train.schedule.warmup_fraction_1"])
+    found = search([row | {"freeze": row["freeze"] or "null"} for row in rows], tmp_path, space=space)
+    figure, _ = FIGURES["tuning_slice"](found, "t")
+    figure.draw_without_rendering()
+    panels = [axes for axes in figure.axes if axes.get_xlabel()]
+    assert len(panels) == 12
+    names = [axes.xaxis.label.get_window_extent() for axes in panels]
+    for row in range(0, 12, 3):
+        assert all(left.x1 < right.x0 for left, right in pairwise(names[row : row + 3]))
+    for axes in panels:
+        labels = [label for label in axes.get_xticklabels() if label.get_text() and not label.get_rotation()]
+        boxes = [label.get_window_extent() for label in labels]
+        shown = [box for box in boxes if axes.bbox.x0 <= (box.x0 + box.x1) / 2 <= axes.bbox.x1]
+        assert all(left.x1 < right.x0 for left, right in pairwise(shown)), [label.get_text() for label in labels]
+
+
+def test_optuna_speaks_again_once_a_figure_is_drawn(tmp_path: Path) -> None:
+    before = optuna.logging.get_verbosity(), dict(plt.style.library["ggplot"])
+    FIGURES["tuning_slice"](search(TRIALS, tmp_path), "t")
+    assert (optuna.logging.get_verbosity(), dict(plt.style.library["ggplot"])) == before
 
 
 def test_colours_differ_however_many() -> None:

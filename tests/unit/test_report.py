@@ -2,6 +2,7 @@
 
 import base64
 import re
+import statistics
 from html.parser import HTMLParser
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from graft.published import published_table
 from graft.report import text
-from graft.report.page import DataEntry, FigureEntry, RuntimeEntry, TuningEntry, render_page
+from graft.report.page import LABELS, DataEntry, FigureEntry, RuntimeEntry, TuningEntry, render_page
 from graft.tables import over_seeds
 
 PNG = base64.b64decode(
@@ -50,16 +51,32 @@ TRIALS = pd.DataFrame(
         "state": ["complete", "pruned", "complete"],
         "value": [0.4, None, 0.123456],
         "epochs": [10, 3, 10],
+        "start": [True, False, False],
         "train.learning_rate": [0.1, 0.5, 0.00123456],
     }
 )
+SEARCH: dict[str, Any] = {
+    "metric": "val_loss",
+    "direction": "minimize",
+    "trials": {"asked": 3, "complete": 2, "pruned": 1, "failed": 0},
+    "workers": 1,
+    "sampler": {"name": "tpe", "multivariate": True, "group": None},
+    "pruner": {"name": "asha", "min_resource": 1, "reduction_factor": 3},
+}
 TUNING = TuningEntry(
     "digits",
     "steady",
-    "val_loss",
     {"trial": 2, "value": 0.123456, "params": {"train.learning_rate": 0.00123456}},
+    SEARCH,
     TRIALS,
+    "tuning/digits/steady/search/trials.csv",
 )
+
+
+def rerun(trial: int, value: float, *again: float) -> dict[str, Any]:
+    spread = {"mean": statistics.fmean(again), "std": statistics.stdev(again)}
+    seeds = [*range(1, 1 + len(again))]
+    return {"trial": trial, "value": value, "params": {}, "rerun": {"seeds": seeds, "values": again, **spread}}
 
 
 def job(stage: str, name: str, seed: int | None, seconds: float, **facts: Any) -> RuntimeEntry:
@@ -275,6 +292,7 @@ def test_nothing_is_fetched_and_images_are_inside() -> None:
 def test_names_and_texts_are_escaped_wherever_they_stand() -> None:
     rows = run_rows(SCRIPT)
     trials = TRIALS.assign(**{SCRIPT: SCRIPT})
+    search = {"sampler": {"name": SCRIPT, SCRIPT: SCRIPT}, "pruner": {"name": SCRIPT, SCRIPT: [SCRIPT]}}
     entry = data()
     reference = with_reference(title=SCRIPT, authors=SCRIPT, date=SCRIPT, remarks=[SCRIPT])
     html = page(
@@ -284,7 +302,16 @@ def test_names_and_texts_are_escaped_wherever_they_stand() -> None:
         runs=rows.assign(model=rows["model"] + SCRIPT),
         ensembles=ENSEMBLES.assign(dataset=SCRIPT, ensemble=SCRIPT, method=SCRIPT),
         figures=[FigureEntry("sample_grid", SCRIPT, SCRIPT, PNG, SCRIPT, [f'"onclick="{SCRIPT}.png'])],
-        tuning=[TuningEntry(SCRIPT, SCRIPT, "val_loss", {**TUNING.best, "params": {SCRIPT: SCRIPT}}, trials)],
+        tuning=[
+            TUNING._replace(
+                dataset=SCRIPT,
+                model=SCRIPT,
+                best={**TUNING.best, "params": {SCRIPT: SCRIPT, f"{SCRIPT}[0]": [SCRIPT]}},
+                search=SEARCH | search,
+                trials=trials,
+                csv=SCRIPT,
+            )
+        ],
         runtimes=[RuntimeEntry("train", SCRIPT, SCRIPT, 0, {"versions": {SCRIPT: SCRIPT}, "backend": SCRIPT})],
         study_text=SCRIPT,
     )
@@ -451,19 +478,90 @@ def test_each_data_set_links_to_its_card_and_shows_its_samples() -> None:
     assert (first.count("<img "), second.count("<img ")) == (1, 0)
 
 
-def test_tuning_says_what_won_and_what_was_pruned() -> None:
+def with_search(**changed: Any) -> TuningEntry:
+    return TUNING._replace(search=SEARCH | changed)
+
+
+def test_tuning_says_what_won_and_how_it_was_searched() -> None:
     html = page()
     words = Reader(html).words
-    assert "The best of 3 trials is trial 2, with a validation loss of 0.1235." in words
-    assert "1 trial was pruned and ran 3 of the 23 epochs of all trials." in words
-    assert cells(html, "<code>train.learning_rate") == ["0.001235"]
-    assert cells(html, "1") == ["pruned", text.NOTHING, "3", "0.5"]
-    assert "None was pruned." in Reader(page(tuning=[TUNING._replace(trials=TRIALS.drop(index=1))])).words
+    assert "3 trials were asked for: 2 complete and 1 pruned. Pruning saved 7 epochs (23.3 %), counting 10" in words
+    assert "Parameters were drawn by TPE (multivariate: True);" in words
+    assert "trials were pruned by ASHA (min_resource: 1, reduction_factor: 3)." in words
+    assert "Trial 2 is the best, with a validation loss of 0.1235." in words
+    assert not re.search("failed|shared the search|winner", words)
+    assert cells(section(html, "tuning"), "<code>train.learning_rate") == ["0.001235"]
+    assert cells(section(html, "tuning"), "1") == ["pruned", text.NOTHING, "3", "0.5"]
+    assert re.findall(r'<th scope="row">(.*?)</th>', section(html, "tuning"))[1:] == [
+        '0<span class="muted">starting point</span>',
+        "1",
+        '2<span class="muted">best</span>',
+    ]
+
+
+def test_tuning_says_what_went_otherwise_than_asked() -> None:
+    entry = with_search(
+        trials={"asked": 1200, "complete": 2, "pruned": 0, "failed": 1}, workers=4, pruner={"name": "none"}
+    )
+    words = Reader(page(tuning=[entry._replace(trials=TRIALS.drop(index=1))])).words
+    assert "1,200 trials were asked for: 2 complete and 1,198 not begun. 1 more failed and was made up for." in words
+    assert "no trial was to be pruned. 4 workers shared the search." in words
+    assert "Pruning saved" not in words
 
 
 def test_tuning_by_accuracy_is_in_percent() -> None:
-    entry = TUNING._replace(metric="val_accuracy", best={**TUNING.best, "value": 0.98765})
+    entry = with_search(metric="val_accuracy", direction="maximize")
+    entry = entry._replace(best={**TUNING.best, "value": 0.98765})
     assert "a validation accuracy of 98.77 %" in Reader(page(tuning=[entry])).words
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        ("val_loss", {"2": ["0.1235", "0.1400 ± 0.0200", "3", "+0.0165"], "0": ["0.1000", "0.2000 ± 0.1414", "2", "+0.1000"]}),
+        ("val_accuracy", {"2": ["12.35", "14.00 ± 2.00", "3", "+1.65"], "0": ["10.00", "20.00 ± 14.14", "2", "+10.00"]}),
+    ],
+)  # fmt: skip
+def test_tuned_values_stand_beside_those_of_their_reruns(metric: str, expected: dict[str, list[str]]) -> None:
+    reruns = [rerun(2, 0.123456, 0.12, 0.14, 0.16), rerun(0, 0.1, 0.1, 0.3)]
+    entry = with_search(metric=metric)._replace(best={**TUNING.best, "reruns": reruns})
+    html = section(page(tuning=[entry]), "tuning")
+    words = Reader(html).words
+    assert "Trial 2 was chosen, whose re-runs from other seeds are the best in the mean." in words
+    assert "The best of many noisy values is too good" in words
+    assert {trial: cells(html, trial) for trial in expected} == expected
+    assert [re.sub("<.*?>", " ", row) for row in re.findall(r'class="chosen"><th scope="row">(.*?)</th>', html)] == [
+        "2 chosen ",
+        "2 chosen ",
+    ]
+
+
+def test_of_very_many_trials_the_best_are_listed() -> None:
+    values = [*(k / 1000 for k in range(250, 0, -1)), 1e-9]
+    many = pd.DataFrame({"trial": range(251), "state": "complete", "value": values, "epochs": 1, "start": False})
+    many.loc[250, "state"] = "pruned"
+    html = section(page(tuning=[TUNING._replace(trials=many)]), "tuning")
+    assert re.findall(r'<th scope="row">(\d+)</th>', html) == [str(k) for k in range(249, 149, -1)]
+    assert "The best 100 of the 251 trials of steady on digits" in Reader(html).words
+    assert '<a href="tuning/digits/steady/search/trials.csv">' in html
+    assert "All trials of" in Reader(page(tuning=[TUNING._replace(trials=many[:200])])).words
+
+
+def test_figures_of_a_search_stand_with_it_history_and_importance_first() -> None:
+    kinds = ["tuning_slice", "tuning_importance", "tuning_intermediate_values", "tuning_history"]
+    shown = [figure(kind, caption=f"Caption of {kind}.") for kind in kinds]
+    html = section(page(figures=[*shown, figure("tuning_history", "lucky", caption="Of another.")]), "tuning")
+    first = ["tuning_history", "tuning_importance", "tuning_intermediate_values", "tuning_slice"]
+    assert re.findall(r"Caption of (\w+)\.", html) == first
+    assert "Of another." not in html
+
+
+def test_parameters_that_are_lists_or_mappings_are_written_as_in_json() -> None:
+    params = {"head.dense": [64, 32], "freeze": {"before": "stage6"}, "head.dropout": None}
+    html = section(page(tuning=[TUNING._replace(best={**TUNING.best, "params": params})]), "tuning")
+    assert cells(html, "<code>head.dense") == ["[64, 32]"]
+    assert cells(html, "<code>freeze") == ["{&#34;before&#34;: &#34;stage6&#34;}"]
+    assert cells(html, "<code>head.dropout") == ["null"]
 
 
 def test_costs_add_up_by_stage() -> None:
@@ -478,7 +576,7 @@ def test_costs_add_up_by_stage() -> None:
 
 
 def test_no_figure_is_lost() -> None:
-    kinds = ["model_comparison", "learning_curves", "confusion_matrix", "sample_grid", "tuning_history", "a_new_kind"]
+    kinds = [*LABELS, "a_new_kind"]
     shown = [figure(kind, caption=f"Caption of {kind}.") for kind in kinds]
     for tuning in ([TUNING], []):
         words = Reader(page(figures=shown, tuning=tuning)).words

@@ -129,7 +129,7 @@ def test_seeds_differ(results: Path) -> None:
 def test_search_stays_in_its_space_and_is_used(results: Path) -> None:
     folder = results / "tuning/digits/dcnn"
     best = json.loads((folder / "best.json").read_text())
-    trials = pd.read_csv(folder / "trials.csv")
+    trials = pd.read_csv(folder / "search/trials.csv")
     assert len(trials) == 2 and set(trials["state"]) <= {"complete", "pruned"}
     assert best["value"] == pytest.approx(trials["value"].min(), abs=1e-6)
     assert 1e-10 <= best["params"]["options.weight_decay"] <= 1e-3
@@ -176,7 +176,9 @@ def test_tables_agree_with_scikit_learn(results: Path) -> None:
 
 def test_every_figure_is_there_thrice(results: Path) -> None:
     names = {path.name.removesuffix(".png") for path in (results / "figures").glob("*.png")}
-    assert {"model_comparison.digits", "sample_grid.digits", "tuning_history.digits.dcnn"} <= names
+    assert {"model_comparison.digits", "sample_grid.digits"} <= names
+    tuning = ("history", "importance", "parallel_coordinates", "intermediate_values", "slice")
+    assert {f"tuning_{kind}.digits.dcnn" for kind in tuning} <= names
     assert {f"{kind}.digits.simcnn" for kind in ("learning_curves", "confusion_matrix")} <= names
     assert "confusion_matrix.digits.everything" in names
     for name in names:

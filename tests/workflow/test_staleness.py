@@ -20,14 +20,16 @@ def figures_of(model: str) -> set[str]:
     return {f"draw_learning_curves digits/{model}", f"draw_confusion_matrix digits/{model}"}
 
 
+TUNING_FIGURES = {
+    f"draw_tuning {kind}/digits/dcnn"
+    for kind in ("history", "importance", "parallel_coordinates", "intermediate_values", "slice")
+}
+SEARCH = {"tune_model digits/dcnn/0", "collect_trials digits/dcnn", "choose_trial digits/dcnn"}
 FIGURES = (
     set.union(*(figures_of(model) for model in ("simcnn", "probe", "dcnn")))
     | ENSEMBLE_FIGURES
-    | {
-        "draw_model_comparison digits",
-        "draw_sample_grid digits",
-        "draw_tuning_history digits/dcnn",
-    }
+    | TUNING_FIGURES
+    | {"draw_model_comparison digits", "draw_sample_grid digits"}
 )
 
 
@@ -78,17 +80,17 @@ def test_learning_rate_of_one_model(finished: Project) -> None:
 def test_space_of_a_search(finished: Project) -> None:
     with finished.edited("config.yaml", lambda text: text.replace("high: 1e-3", "high: 1e-4")):
         expected = {
-            "tune_model digits/dcnn",
+            *SEARCH,
             "train_model digits/dcnn/0",
             "train_model digits/dcnn/1",
             *figures_of("dcnn"),
         }
-        expected |= {"draw_tuning_history digits/dcnn", *ENSEMBLES, *ENSEMBLE_FIGURES, *TABLES}
+        expected |= {*TUNING_FIGURES, *ENSEMBLES, *ENSEMBLE_FIGURES, *TABLES}
         assert finished.planned() == expected
 
 
 def test_colour_of_a_figure_redraws_without_a_network_framework(finished: Project, tmp_path: Path) -> None:
-    for framework in ("tensorflow", "keras", "jax", "torch", "optuna"):
+    for framework in ("tensorflow", "keras", "jax", "torch"):
         (tmp_path / f"{framework}.py").write_text("raise SystemExit('a network framework was imported')")
     colour = "#0072B2"
     with finished.edited("graft/figures/style.py", lambda text: text.replace(colour, "#123456")):
@@ -101,8 +103,10 @@ def test_colour_of_a_figure_redraws_without_a_network_framework(finished: Projec
 
 
 def test_one_kind_of_figure_redraws_alone(finished: Project) -> None:
-    with finished.edited("graft/figures/tuning_history.py", lambda text: f"{text}\n\nUNUSED = 1\n"):
-        assert finished.planned() == {"draw_tuning_history digits/dcnn", "write_report"}
+    with finished.edited("graft/figures/sample_grid.py", lambda text: f"{text}\n\nUNUSED = 1\n"):
+        assert finished.planned() == {"draw_sample_grid digits", "write_report"}
+    with finished.edited("graft/figures/tuning.py", lambda text: f"{text}\n\nUNUSED = 1\n"):
+        assert finished.planned() == TUNING_FIGURES | {"write_report"}
 
 
 def test_line_in_the_metrics(finished: Project) -> None:
@@ -114,7 +118,7 @@ def test_line_in_the_metrics(finished: Project) -> None:
 def test_code_of_training(finished: Project) -> None:
     with finished.edited("graft/training.py", lambda text: text.replace('metrics=["accuracy"]', "metrics=['acc']")):
         assert {job for job in finished.planned() if job.startswith(("train", "tune"))} == RUNS | {
-            "tune_model digits/dcnn"
+            "tune_model digits/dcnn/0"
         }
         assert not {job for job in finished.planned() if job.startswith(("prepare", "index", "compute_features"))}
 
@@ -160,14 +164,14 @@ def test_new_optional_key_left_unset(finished: Project, file: str, where: str) -
 def test_one_more_seed(finished: Project) -> None:
     with finished.edited("config.yaml", lambda text: text.replace("seeds: [0, 1]", "seeds: [0, 1, 2]")):
         expected = {f"train_model digits/{model}/2" for model in ("simcnn", "probe", "dcnn")}
-        expected |= FIGURES - {"draw_sample_grid digits", "draw_tuning_history digits/dcnn"} | ENSEMBLES | TABLES
+        expected |= FIGURES - TUNING_FIGURES - {"draw_sample_grid digits"} | ENSEMBLES | TABLES
         assert finished.planned() == expected
 
 
 def test_search_starts_anew_on_another_split(finished: Project) -> None:
     """Trials of the old split have seen images that the new one tests on."""
     study = STUDY.replace("study: small", "study: resplit").replace("trials: 2", "trials: 1")
-    trials = finished.folder / "results/resplit/tuning/digits/dcnn/trials.csv"
+    trials = finished.folder / "results/resplit/tuning/digits/dcnn/search/trials.csv"
     found = []
     for seed in (0, 1):
         (finished.folder / "resplit.yaml").write_text(study.replace("seed: 0}", f"seed: {seed}}}"))

@@ -88,11 +88,12 @@ def test_the_table_has_a_row_for_each_finished_trial(trials: list[FrozenTrial]) 
     assert table["options.units"].isna().all()
 
 
-def test_a_choice_that_is_a_list_is_written_as_json() -> None:
+def test_a_choice_that_is_a_list_or_null_is_written_as_json() -> None:
     described = trial("COMPLETE", 1.0, [])
-    described.user_attrs["values"]["head.dense"] = [64, 32]
+    described.user_attrs["values"] |= {"head.dense": [64, 32], NAME: None}
     table = trials_table([described], TUNE["space"] | {"head.dense": {"choices": [[64, 32], [64]]}})
     assert table["head.dense"].tolist() == ["[64,32]"]
+    assert table[NAME].tolist() == ["null"]
 
 
 def test_each_epoch_that_was_reported_is_a_row(trials: list[FrozenTrial]) -> None:
