@@ -39,13 +39,13 @@ rule collect_trials:
         workers=search_files,
     output:
         search=TUNING / "search/search.json",
+        best=TUNING / "search/best.json",
         trials=TUNING / "search/trials.csv",
         values=TUNING / "search/intermediate_values.csv",
         sums=TUNING / "search/SHA256SUMS",
         predictions=TUNING / "trials/SHA256SUMS",
     params:
         tune=tune_params("reruns", "refit"),
-        state=str(TUNING / "state"),
         code=fingerprint("collect_trials"),
     log:
         LOGS / "collect_trials/{dataset}/{model}.log",
@@ -68,7 +68,7 @@ rule rerun_trial:
         **arrays_input(tuning_run),
         index=index_of,
         splits=SPLITS,
-        search=TUNING / "search/search.json",
+        best=TUNING / "search/best.json",
     output:
         value=TUNING / "reruns/rank{rank}/seed{seed}/value.json",
         runtime=TUNING / "reruns/rank{rank}/seed{seed}/runtime.json",
@@ -96,7 +96,7 @@ rule rerun_trial:
 
 rule choose_trial:
     input:
-        search=TUNING / "search/search.json",
+        best=TUNING / "search/best.json",
         reruns=rerun_values,
     output:
         best=TUNING / "best.json",

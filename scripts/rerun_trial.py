@@ -18,19 +18,25 @@ gpus = snakemake.params.model.get("gpu", 1)
 
 with job(snakemake) as say, lease_gpus(gpus, snakemake.params.compute["backend"], say):
     stopwatch = Stopwatch()
-    best = read_json(verified(snakemake.input.search))["best"][rank - 1 : rank]
+    best = read_json(verified(snakemake.input.best))["best"][rank - 1 : rank]
     found, facts = {}, {}
     if best:
         start_backend(**snakemake.params.compute, gpus=gpus)
+        from graft.training import DivergedError
         from graft.tuning.trials import train_trial
 
         index, splits = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.splits))
         data = gather(index, splits, open_inputs(snakemake.input.images, snakemake.input.get("features")))
         tune, trial = snakemake.params.tune, best[0]
         chosen = chosen_spec(snakemake.params.model, tune["space"], trial["params"])
-        _, value = train_trial(with_weights(chosen, snakemake.input.get("weights")), data, tune, seed=seed)
+        now = f"trial {trial['trial']}: {tune['metric']} {trial['value']:.4f} in the search"
+        try:
+            _, value = train_trial(with_weights(chosen, snakemake.input.get("weights")), data, tune, seed=seed)
+            say(f"{now}, now {value:.4f}")
+        except DivergedError as error:
+            value = None
+            say(f"{now}; {error}")
         found, facts = {"trial": trial["trial"], "seed": seed, "value": value}, device_facts()
-        say(f"trial {trial['trial']}: {tune['metric']} {trial['value']:.4f} in the search, now {value:.4f}")
     else:
         say(f"the search has fewer than {rank} complete trials")
     write_json(snakemake.output.value, found)

@@ -20,7 +20,7 @@ with job(snakemake) as say, lease_gpus(gpus, snakemake.params.compute["backend"]
     load_backend(**snakemake.params.compute, gpus=gpus)
     import graft.runs  # noqa: F401 (here, so that no trial has to import it)
     from graft.tuning.search import Search
-    from graft.tuning.storage import open_storage
+    from graft.tuning.storage import name_in, open_storage
     from graft.tuning.trials import objective, search_name, tidy, trial_epochs
     from graft.tuning.workers import work
 
@@ -29,8 +29,8 @@ with job(snakemake) as say, lease_gpus(gpus, snakemake.params.compute["backend"]
     tune, keep = snakemake.params.tune, snakemake.params.keep
     depends = [snakemake.params.compute, snakemake.params.code, *map(sha256, snakemake.input)]
     spec = with_weights(snakemake.params.model, snakemake.input.get("weights"))
-    name = search_name(snakemake.params.model, tune, depends)
     state = Path(snakemake.output.search).parents[2] / "state"
+    name = name_in(tune["storage"], search_name(snakemake.params.model, tune, depends), state)
     storage, worker = open_storage(tune["storage"], state), int(snakemake.wildcards.worker)
     search = Search(storage, name, tune, worker, trial_epochs(spec["train"], tune))
     start = partial(start_backend, **snakemake.params.compute, gpus=gpus)

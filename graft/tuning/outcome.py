@@ -14,6 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from graft.errors import UserError
+from graft.files import replacing
 from graft.tuning.folders import trial_folder
 from graft.tuning.samplers import DIRECTIONS
 from graft.tuning.space import distributions, encoded
@@ -54,7 +55,7 @@ def _described(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def search_facts(trials: Sequence[FrozenTrial], tune: Mapping[str, Any]) -> dict[str, Any]:
-    """How the search was done, what of it is to be read with Optuna, and the best trials, of which there are ``top_k``.
+    """How the search was done, and what of it is to be read with Optuna.
 
     Raises:
         UserError: no trial came to its end, or not all that were asked for are finished.
@@ -65,8 +66,7 @@ def search_facts(trials: Sequence[FrozenTrial], tune: Mapping[str, Any]) -> dict
             f"only {len(finished)} of {tune['trials']} trials are finished, though no worker is left; "
             "delete the folder workers and run snakemake again"
         )
-    best = best_trials(finished, tune["metric"])
-    if not best:
+    if not best_trials(finished, tune["metric"]):
         raise UserError(
             "no trial came to its end: every one was pruned or diverged; widen tune.space or lower its rates"
         )
@@ -82,6 +82,15 @@ def search_facts(trials: Sequence[FrozenTrial], tune: Mapping[str, Any]) -> dict
         "workers": tune.get("workers", 1),
         "sampler": tune["sampler"],
         "pruner": tune["pruner"],
+    }
+
+
+def best_facts(trials: Sequence[FrozenTrial], tune: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The best trials of the search ``name``, of which there are ``top_k``: nothing that more trials would change alone."""
+    best = best_trials(finished_trials(trials, tune["trials"]), tune["metric"])
+    return {
+        "search": name,
+        "direction": DIRECTIONS[tune["metric"]].name.lower(),
         "best": [_described(trial) for trial in best[: tune.get("top_k", 1)]],
     }
 
@@ -114,31 +123,37 @@ def intermediate_table(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
 
 
 def gather_predictions(trials: Iterable[FrozenTrial], state: Path, name: str, folder: Path) -> list[Path]:
-    """Copy what each complete trial says of its images to ``<number>.npz`` in ``folder``, and delete others there."""
+    """Copy what each complete trial says of its images to ``<number>.npz`` in ``folder``, and delete others there.
+
+    Of trials that are not complete nothing is left in ``state`` either, which a killed worker may not have tidied.
+    """
     complete = [trial.number for trial in trials if trial.state is TrialState.COMPLETE]
     paths = [folder / f"{number}.npz" for number in complete]
-    folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / ".beside.npz"  # `replacing` looks through the folder each time, which takes long where it is full
     for number, path in zip(complete, paths, strict=True):
         source = trial_folder(state, name, number) / "predictions.npz"
         if not source.exists():
             raise UserError(f"{source}: missing; delete {state} and run snakemake again, which searches anew")
-        shutil.copyfile(source, beside)
-        beside.replace(path)
+        with replacing(path) as beside:
+            shutil.copyfile(source, beside)
     for path in set(folder.glob("*.npz")) - set(paths):
         path.unlink()
+    kept = {trial_folder(state, name, number) for number in complete}
+    for left in set(trial_folder(state, name, 0).parent.glob("trial*")) - kept:
+        shutil.rmtree(left, ignore_errors=True)
     return paths
 
 
 def best_of(search: Mapping[str, Any], reruns: Iterable[Mapping[str, Any]], tune: Mapping[str, Any]) -> dict[str, Any]:
     """The trial to train with: the best of the search, or the best in the mean of its re-runs where there are any.
 
-    ``search`` is what :func:`search_facts` says, ``reruns`` have ``trial``, ``seed`` and ``value``. The best of many noisy
+    ``search`` is what :func:`best_facts` says, ``reruns`` have ``trial``, ``seed`` and ``value``, which is none of one that
+    diverged: such a trial is not chosen. The best of many noisy
     values is better than it deserves; its re-runs, which had no part in its choice, are not.
     """
     values: dict[int, dict[int, float]] = {}
     for run in reruns:
         values.setdefault(run["trial"], {})[run["seed"]] = run["value"]
+    whole = [trial for trial in search["best"] if None not in values.get(trial["trial"], {0: None}).values()]
 
     def rerun(trial: Mapping[str, Any]) -> dict[str, Any]:
         seeds, found = zip(*sorted(values[trial["trial"]].items()), strict=True)
@@ -146,8 +161,8 @@ def best_of(search: Mapping[str, Any], reruns: Iterable[Mapping[str, Any]], tune
         return {**trial, "rerun": {"seeds": list(seeds), "values": list(found), **spread}}
 
     sign = -1 if search["direction"] == "maximize" else 1
-    ranked = sorted(map(rerun, search["best"]), key=lambda trial: sign * trial["rerun"]["mean"]) if values else []
+    ranked = sorted(map(rerun, whole), key=lambda trial: sign * trial["rerun"]["mean"])
     best = (ranked or search["best"])[0]
     chosen = {key: best[key] for key in ("trial", "value", "params")}
-    described = {"space": tune["space"], "seed": tune["seed"], "search": search["name"]}
+    described = {"space": tune["space"], "seed": tune["seed"], "search": search["search"]}
     return chosen | described | ({"reruns": ranked} if ranked else {})

@@ -1,8 +1,11 @@
 """Where the trials of a search are: a SQLite file, a server of databases, Optuna's gRPC proxy, or a journal."""
 
+import os
+import secrets
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -83,7 +86,7 @@ def open_storage(address: str, folder: Path) -> BaseStorage:
             with FileLock(folder / "optuna.lock"):
                 return _database(f"sqlite:///{folder / 'optuna.db'}", connect_args={"timeout": 300})
         if address == "journal":
-            return JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
+            return JournalStorage(JournalFileBackend(str(folder.resolve() / "optuna.journal")))
         return _proxy(address) if address.startswith("grpc://") else _server(address)
 
 
@@ -110,3 +113,21 @@ def is_stale(study: optuna.Study, trial: FrozenTrial) -> bool:
     else:
         last = max(trial.user_attrs.get("beat", begun), begun)
     return time.time() - last > GRACE
+
+
+# -- names ---------------------------------------------------------------------------------------------------------------
+
+
+def name_in(address: str, name: str, folder: Path) -> str:
+    """The name of a search in its storage: on a server, beside those of other studies and of other copies of this one, it
+    has a word that is kept in ``folder`` behind it."""
+    if address in ("sqlite", "journal"):
+        return name
+    folder.mkdir(parents=True, exist_ok=True)
+    path, beside = folder / "name", folder / f".{secrets.token_hex(8)}.name"
+    if not path.exists():
+        beside.write_text(secrets.token_hex(8))
+        with suppress(FileExistsError):
+            os.link(beside, path)  # whole, and the first one's
+        beside.unlink()
+    return f"{name}-{path.read_text()}"

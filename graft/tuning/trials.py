@@ -60,13 +60,21 @@ def train_trial(
     """Train as a trial does, from its seed or another one; returns what was trained, and its value."""
     from graft.runs import train_run
 
-    metric = tune["metric"]
+    metric, last = tune["metric"], trial_epochs(spec["train"], {"space": {}, "epochs": tune.get("epochs")})
+
+    def on_epoch(epoch: int, logs: Mapping[str, float]) -> None:
+        try:
+            report(epoch, logs[metric])
+        except optuna.TrialPruned:
+            if epoch < last:  # else it would save nothing
+                raise
+
     trained = train_run(
         spec,
         data,
         tune["seed"] if seed is None else seed,
         epochs=tune.get("epochs"),
-        on_epoch=lambda epoch, logs: report(epoch, logs[metric]),
+        on_epoch=on_epoch,
         checkpoints=checkpoints,
     )
     return trained, trial_value(trained.history, metric, spec["train"])

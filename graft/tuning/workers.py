@@ -20,7 +20,7 @@ import optuna
 
 from graft.errors import StoppedError, UserError
 from graft.signals import Request, end_with, until_asked_to_end
-from graft.tuning.search import Claimed, Search
+from graft.tuning.search import Claimed, GivenUpError, Search
 from graft.tuning.storage import BEAT, beat
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,9 @@ in a trial that is to end; returns the trial's value."""
 
 ASKED_EVERY = 1.0
 """Seconds between two looks at whether this process is asked to end."""
+
+SAVING_SECONDS = 60
+"""How long a trial that is to end may take to save its state."""
 
 
 def _trial_process(
@@ -87,29 +90,34 @@ def _run_trial(search: Search, claimed: Claimed, objective: Objective, request: 
     )
     process.start()
     theirs.close()
-    asked, last = False, time.monotonic()
+    last = time.monotonic()
     try:
         while True:
-            if request.name and not asked:
-                asked = True
+            if request.name:
                 process.terminate()  # which a training notes, and saves
             if time.monotonic() - last > BEAT:
                 last = time.monotonic()
                 beat(claimed.trial)
-            if not ours.poll(ASKED_EVERY):
-                continue
             try:
+                if not ours.poll(ASKED_EVERY):
+                    continue
                 kind, *said = ours.recv()
-            except (EOFError, ConnectionResetError):
-                error = _ended(process)
-                return ("stopped", f"stopped by {request.name}; run snakemake again") if asked else ("failed", error)
-            if kind != "epoch":
-                process.join()
+            except (EOFError, OSError):
+                kind, said = "failed", [_ended(process)]
+            if kind == "epoch":
+                prune = search.report(claimed.trial, *said)
+                with suppress(OSError):  # the process has ended meanwhile, as the next look at it will tell
+                    ours.send(prune)
+            elif request.name and kind in ("stopped", "failed"):
+                return "stopped", f"stopped by {request.name}; run snakemake again to go on from there"
+            elif kind == "stopped":  # not by this worker: something else ended the process of the trial
+                return "failed", said[0]
+            else:
                 return kind, *said
-            ours.send(search.report(claimed.trial, *said))
     finally:
-        if process.is_alive():
-            process.kill()
+        process.terminate()
+        process.join(SAVING_SECONDS)
+        process.kill()
         process.join()
         ours.close()
 
@@ -117,23 +125,24 @@ def _run_trial(search: Search, claimed: Claimed, objective: Objective, request: 
 def work(search: Search, objective: Objective, after: Callable[[int, str], None] = lambda number, became: None) -> None:
     """Run trials of a search until none is left for this worker, or ``timeout`` seconds have passed.
 
-    ``after`` is called with the number of each trial and what became of it: ``complete``, ``pruned``, ``failed``, or
-    ``lost`` if other workers had given this one up for dead.
+    ``after`` is called with the number of each trial and what became of it: ``complete``, ``pruned`` or ``failed``.
 
     Raises:
         UserError: too many trials failed, or the process was asked to end.
     """
     start, timeout = time.monotonic(), search.tune.get("timeout")
     with until_asked_to_end() as request:
+        search.stops = lambda: request.name is not None
         while timeout is None or time.monotonic() - start < timeout:
-            if request.name:
-                raise UserError(f"stopped by {request.name}; run snakemake again to go on from there")
-            claimed = search.claim()
-            if claimed is None:
-                return
             try:
+                claimed = search.claim()
+                if request.name:
+                    raise UserError(f"stopped by {request.name}; run snakemake again to go on from there")
+                if claimed is None:
+                    return
                 became, said = _run_trial(search, claimed, objective, request)
                 if became == "stopped":
+                    search.leave(claimed.trial)
                     raise UserError(said)
                 if became == "complete":
                     search.complete(claimed.trial, said)
@@ -141,8 +150,8 @@ def work(search: Search, objective: Objective, after: Callable[[int, str], None]
                     search.prune(claimed.trial)
                 else:
                     search.fail(claimed.trial, said)
-            except (optuna.exceptions.UpdateFinishedTrialError, ValueError) as error:
-                log.info("trial %d was given up for dead by another worker (%s)", claimed.trial.number, error)
-                became = "lost"
+            except GivenUpError:
+                log.info("a trial has come to its end otherwise, for this worker was silent")
+                continue
             after(claimed.trial.number, became)
         log.info("the time that tune.timeout gives is over")

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from graft.errors import UserError
 from graft.tuning.outcome import (
+    best_facts,
     best_of,
     best_trials,
     finished_trials,
@@ -55,7 +56,7 @@ def trials() -> list[FrozenTrial]:
             trial("FAIL", None, [0.9], error="out of memory"),
             trial("PRUNED", 0.8, [0.8]),
             trial("FAIL", None, [], surplus=True),
-            trial("COMPLETE", 0.3, [0.7, 0.3], retry_of=1),
+            trial("COMPLETE", 0.3, [0.7, 0.3], again=1),
             trial("COMPLETE", 0.5, [0.6, 0.5]),
             trial("COMPLETE", 0.1, [0.2, 0.1]),
         ]
@@ -109,8 +110,9 @@ def test_what_is_said_of_a_search_can_be_read_with_optuna(trials: list[FrozenTri
     assert (facts["direction"], facts["workers"], facts["sampler"]) == ("minimize", 2, {"name": "tpe"})
     read = {p: optuna.distributions.json_to_distribution(json.dumps(d)) for p, d in facts["distributions"].items()}
     assert read == DISTRIBUTIONS
-    assert [(best["trial"], best["value"]) for best in facts["best"]] == [(4, 0.3), (0, 0.5)]
-    assert facts["best"][0]["params"] == {RATE: 0.25, NAME: "sgd"}
+    best = best_facts(trials, TUNE | {"top_k": 2}, "s")
+    assert [(best["trial"], best["value"]) for best in best["best"]] == [(4, 0.3), (0, 0.5)]
+    assert best["best"][0]["params"] == {RATE: 0.25, NAME: "sgd"}
 
 
 def test_a_search_without_an_end_says_what_to_change(trials: list[FrozenTrial]) -> None:
@@ -121,11 +123,13 @@ def test_a_search_without_an_end_says_what_to_change(trials: list[FrozenTrial]) 
 def test_a_search_that_is_not_finished_has_no_outcome_unless_its_time_was_up(trials: list[FrozenTrial]) -> None:
     with pytest.raises(UserError, match="only 5 of 9 trials are finished"):
         search_facts(trials, TUNE | {"trials": 9})
-    assert search_facts(trials, TUNE | {"trials": 9, "timeout": 60.0})["best"][0]["trial"] == 6
+    tune = TUNE | {"trials": 9, "timeout": 60.0}
+    assert search_facts(trials, tune)["trials"]["complete"] == 4
+    assert best_facts(trials, tune, "s")["best"][0]["trial"] == 6
 
 
 def test_without_reruns_the_best_of_the_search_is_chosen(trials: list[FrozenTrial]) -> None:
-    facts = search_facts(trials, TUNE) | {"name": "s"}
+    facts = best_facts(trials, TUNE, "s")
     best = best_of(facts, [], TUNE)
     assert (best["trial"], best["value"], best["search"], best["space"]) == (4, 0.3, "s", TUNE["space"])
     assert "reruns" not in best
@@ -134,7 +138,7 @@ def test_without_reruns_the_best_of_the_search_is_chosen(trials: list[FrozenTria
 @pytest.mark.parametrize(("metric", "chosen"), [("val_loss", 0), ("val_accuracy", 4)])
 def test_the_best_in_the_mean_of_its_reruns_is_chosen(trials: list[FrozenTrial], metric: str, chosen: int) -> None:
     tune = TUNE | {"top_k": 3, "metric": metric}
-    facts = search_facts(trials, tune) | {"name": "s"}
+    facts = best_facts(trials, tune, "s")
     values = {0: [0.4, 0.5, 0.6], 4: [0.9, 0.5, 0.7], 5: [0.5, 0.5, 0.6]}
     reruns = [
         {"trial": number, "seed": seed, "value": value}
@@ -150,6 +154,16 @@ def test_the_best_in_the_mean_of_its_reruns_is_chosen(trials: list[FrozenTrial],
     assert math.isclose(first["rerun"]["std"], statistics.stdev(values[chosen]))
 
 
+def test_a_trial_that_diverges_from_another_seed_is_not_chosen(trials: list[FrozenTrial]) -> None:
+    tune = TUNE | {"top_k": 2}
+    values: dict[int, list[float | None]] = {4: [0.1, None], 0: [0.6, 0.7]}
+    reruns = [{"trial": n, "seed": seed, "value": v} for n, found in values.items() for seed, v in enumerate(found)]
+    best = best_of(best_facts(trials, tune, "s"), reruns, tune)
+    assert (best["trial"], len(best["reruns"])) == (0, 1)
+    all_diverged = [{**run, "value": None} for run in reruns]
+    assert best_of(best_facts(trials, tune, "s"), all_diverged, tune)["trial"] == 4
+
+
 def test_predictions_of_complete_trials_are_gathered_and_those_of_others_go(
     trials: list[FrozenTrial], tmp_path: Path
 ) -> None:
@@ -160,9 +174,11 @@ def test_predictions_of_complete_trials_are_gathered_and_those_of_others_go(
         (folder / "predictions.npz").write_bytes(str(number).encode())
     (tmp_path / "trials").mkdir()
     (tmp_path / "trials/9.npz").touch()
+    (tmp_path / "state/s/trial2/state").mkdir(parents=True)
     paths = gather_predictions(finished, tmp_path / "state", "s", tmp_path / "trials")
     assert sorted(tmp_path.glob("trials/*")) == sorted(paths) == [tmp_path / f"trials/{k}.npz" for k in (0, 4, 5)]
     assert paths[1].read_bytes() == b"4"
+    assert not (tmp_path / "state/s/trial2").exists()
     (tmp_path / "state/s/trial4/predictions.npz").unlink()
     with pytest.raises(UserError, match=r"trial4/predictions\.npz: missing; delete"):
         gather_predictions(finished, tmp_path / "state", "s", tmp_path / "trials")

@@ -1,8 +1,10 @@
 """What deals trials out, with workers that are functions here; :mod:`test_workers` runs them as processes."""
 
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 import graft.tuning.search
 from graft.errors import UserError
 from graft.tuning.outcome import finished_trials
-from graft.tuning.search import Claimed, Search
+from graft.tuning.search import Claimed, GivenUpError, Search
+from graft.tuning.space import suggest
 from graft.tuning.storage import open_storage
 
 SPACE = {
@@ -131,33 +134,27 @@ def test_a_worker_that_dies_ends_with_the_bits_of_one_that_did_not(
         assert {trial.state for trial in killed} == {TrialState.COMPLETE, TrialState.PRUNED}
 
 
-def test_a_worker_that_dies_before_it_knows_its_values_ends_with_the_same(
-    tmp_path: Path, dead: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("missing", range(len(SPACE)))
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("pruner", ["none", "hyperband"])
+def test_a_worker_that_dies_before_it_knows_all_values_ends_with_the_same(
+    missing: int, sampler: str, pruner: str, tmp_path: Path, dead: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = run(tmp_path / "undisturbed")
-    search = open_search(tmp_path / "killed", trials=3)
-    while (claimed := search.claim()) is not None:
-        run_trial(search, claimed)
+    space = {path: of for path, of in SPACE.items() if sampler != "cmaes" or "choices" not in of}
+    tune = {"sampler": SAMPLERS[sampler], "pruner": PRUNERS[pruner], "space": space}
+    undisturbed = run(tmp_path / "undisturbed", **tune)
+    run(tmp_path / "killed", **tune | {"trials": 4})
 
     def dies(trial: optuna.Trial, space: Any) -> Any:
-        trial.suggest_float("train.learning_rate", 1e-4, 1.0, log=True)
+        suggest(trial, dict(list(space.items())[:missing]))
         raise DiesError
 
     with monkeypatch.context() as patched:
         patched.setattr(graft.tuning.search, "suggest", dies)
         with pytest.raises(DiesError):
-            open_search(tmp_path / "killed").claim()
+            open_search(tmp_path / "killed", **tune).claim()
     dead()
-    killed = run(tmp_path / "killed")
-    without_number = [row[1:] for row in table(killed)]
-    assert without_number == [row[1:] for row in table(undisturbed)]
-
-
-def test_no_trial_is_pruned_in_its_last_epoch(tmp_path: Path) -> None:
-    trials = run(tmp_path, pruner={"name": "asha", "reduction_factor": 2}, trials=20)
-    pruned = [trial for trial in trials if trial.state is TrialState.PRUNED]
-    assert pruned
-    assert all(len(trial.intermediate_values) < EPOCHS for trial in pruned)
+    assert table(run(tmp_path / "killed", **tune)) == table(undisturbed)
 
 
 def test_more_trials_go_on_from_those_that_are_there(tmp_path: Path) -> None:
@@ -245,12 +242,12 @@ def test_a_trial_that_failed_is_tried_once_more_with_the_same_parameters(tmp_pat
 
 def test_a_trial_that_kills_its_worker_each_time_is_given_up(tmp_path: Path, dead: Callable[[], None]) -> None:
     values = []
-    for _ in range(11):
+    for _ in range(13):
         claimed = open_search(tmp_path, trials=1).claim()
         assert claimed
         values.append(claimed.values)
         dead()
-    assert [value == values[0] for value in values] == [True] * 10 + [False]
+    assert [value == values[0] for value in values] == [True] * 12 + [False]
 
 
 def test_a_search_whose_trials_all_fail_ends_with_the_reason(tmp_path: Path) -> None:
@@ -263,15 +260,69 @@ def test_a_search_whose_trials_all_fail_ends_with_the_reason(tmp_path: Path) -> 
         search.claim()
 
 
-def test_a_trial_that_others_gave_up_cannot_be_finished(tmp_path: Path) -> None:
+def test_errors_of_an_earlier_run_do_not_count_against_a_later_one(tmp_path: Path) -> None:
+    for _ in range(2):
+        search = open_search(tmp_path, trials=2)
+        for _ in range(5):
+            claimed = search.claim()
+            assert claimed
+            search.fail(claimed.trial, "the GPU is busy")
+        with pytest.raises(UserError, match="5 trials failed, the last with: the GPU is busy; mend that"):
+            search.claim()
+    assert len(finished_trials(run(tmp_path, trials=2), 2)) == 2
+
+
+def test_a_trial_that_came_to_its_end_otherwise_cannot_be_finished(tmp_path: Path) -> None:
     search = open_search(tmp_path)
     claimed = search.claim()
     assert claimed
-    search.fail(claimed.trial, "no sign of life")
-    with pytest.raises(ValueError):
-        search.complete(claimed.trial, 1.0)
-    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
-        search.report(claimed.trial, 1, 1.0)
+    search.fail(claimed.trial, "another process of this worker says so")
+    for late in (
+        lambda trial: search.report(trial, 1, 1.0),
+        lambda trial: search.complete(trial, 1.0),
+        search.prune,
+        lambda trial: search.fail(trial, "late"),
+    ):
+        with pytest.raises(GivenUpError):
+            late(claimed.trial)
+
+
+def test_trials_of_workers_that_the_search_no_longer_has_are_taken_up(tmp_path: Path, dead: Callable[[], None]) -> None:
+    for worker in range(3):
+        assert open_search(tmp_path, worker, workers=3).claim()
+    dead()
+    trials = run(tmp_path, workers=1)
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 8
+
+
+def test_a_worker_waits_for_itself_on_another_machine_until_it_is_asked_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graft.tuning.search, "POLL_SECONDS", 0.01)
+    elsewhere = {"host": "elsewhere", "pid": 1, "since": 0.0}
+    with monkeypatch.context() as patched:
+        patched.setattr(graft.tuning.search, "_this_process", lambda: elsewhere)
+        begun = open_search(tmp_path).claim()
+    search, looks = open_search(tmp_path), iter([False, False, False, True, True, True])
+    search.stops = lambda: next(looks)
+    assert search.claim() is None
+    search.stops = lambda: False
+    monkeypatch.setattr(graft.tuning.search, "is_stale", lambda study, trial: True)
+    taken = search.claim()
+    assert begun and taken
+    assert (taken.trial.number, taken.values) == (begun.trial.number, begun.values)
+
+
+def test_workers_that_are_asked_to_end_do_not_die_of_a_trial(tmp_path: Path, dead: Callable[[], None]) -> None:
+    values = set()
+    for _ in range(20):
+        search = open_search(tmp_path, trials=1)
+        claimed = search.claim()
+        assert claimed
+        values.add(str(claimed.values))
+        search.leave(claimed.trial)
+        dead()
+    assert len(values) == 1
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -280,19 +331,58 @@ def test_known_points_come_first_and_once(workers: int, tmp_path: Path, dead: Ca
         {"train.learning_rate": 4.19e-4, "head.units": 3, "train.optimizer.name": "adam"},
         {"train.learning_rate": 0.01},
     ]
-    for number in range(workers):
-        search = open_search(tmp_path, number, workers=workers, start_from=points)
-        claimed = search.claim()  # and dies
-        dead()
+    for number in reversed(range(workers)):
+        claimed = open_search(tmp_path, number, workers=workers, start_from=points).claim()  # and dies
     assert claimed
-    for number in range(workers):
+    dead()
+    for number in reversed(range(workers)):
         search = open_search(tmp_path, number, workers=workers, start_from=points)
         while (claimed := search.claim()) is not None:
             run_trial(search, claimed)
     finished = [t.user_attrs for t in finished_trials(search.study.trials, 8)]
     assert len(finished) == 8
-    by_start = {attrs["start"]: attrs["values"] for attrs in finished if "start" in attrs}
-    assert by_start[0] == points[0]
-    assert by_start[1]["train.learning_rate"] == 0.01
-    assert len(by_start[1]) == 3
-    assert sum("start" in attrs for attrs in finished) == 2
+    assert [attrs.get("start") for attrs in finished] == [0, 1, *[None] * 6]
+    assert finished[0]["values"] == points[0]
+    assert finished[1]["values"]["train.learning_rate"] == 0.01
+    assert len(finished[1]["values"]) == 3
+
+
+def test_a_known_point_that_fails_is_tried_once_more(tmp_path: Path) -> None:
+    search = open_search(tmp_path, start_from=[{"train.learning_rate": 0.01}])
+    first = search.claim()
+    assert first
+    search.fail(first.trial, "out of memory")
+    again = search.claim()
+    assert again
+    assert again.values == first.values
+    run_trial(search, again)
+    trials = run(tmp_path, start_from=[{"train.learning_rate": 0.01}])
+    assert [trial.user_attrs.get("start") for trial in finished_trials(trials, 8)] == [0, *[None] * 7]
+
+
+@pytest.mark.parametrize("storage", ["journal", "sqlite"])
+def test_of_workers_that_begin_in_the_same_moment_one_has_each_known_point(storage: str, tmp_path: Path) -> None:
+    points = [{"train.learning_rate": 10.0**-k} for k in range(4)]
+    tune = TUNE | {"workers": 4, "trials": 12, "start_from": points, "sampler": {"name": "random"}}
+    open_storage(storage, tmp_path)
+    claimed: list[Claimed] = []
+
+    def worker(number: int) -> None:
+        search = Search(open_storage(storage, tmp_path), "s", tune, number, EPOCHS)
+        together.wait()
+        while (mine := search.claim()) is not None:
+            claimed.append(mine)
+            search.complete(mine.trial, 1.0)
+
+    together = threading.Barrier(4)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(worker, range(4)))
+    trials = open_search_on(storage, tmp_path, tune).study.trials
+    assert sorted(mine.trial.number for mine in claimed) == [t.number for t in trials if t.state is TrialState.COMPLETE]
+    assert len(claimed) == 12
+    assert sorted(t.user_attrs["start"] for t in finished_trials(trials, 12) if "start" in t.user_attrs) == [0, 1, 2, 3]
+    assert all(t.params == t.user_attrs["values"] for t in finished_trials(trials, 12))
+
+
+def open_search_on(storage: str, folder: Path, tune: dict[str, Any]) -> Search:
+    return Search(open_storage(storage, folder), "s", tune, 0, EPOCHS)

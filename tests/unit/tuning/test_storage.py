@@ -6,10 +6,11 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.storages.journal import JournalFileSymlinkLock
 
 import graft.tuning.storage
 from graft.errors import UserError
-from graft.tuning.storage import beat, is_stale, open_storage
+from graft.tuning.storage import beat, is_stale, name_in, open_storage
 
 
 @pytest.mark.parametrize("address", ["sqlite", "journal"])
@@ -67,3 +68,25 @@ def test_several_may_open_a_new_file_at_once(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(open_it, range(8))) == [[]] * 8
+
+
+def test_a_journal_is_opened_after_a_worker_died_with_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("a/relative/one")
+    study = optuna.create_study(storage=open_storage("journal", folder))
+    lock = folder / "optuna.journal.lock"
+    lock.symlink_to((folder / "optuna.journal").resolve())  # as the journal's lock is one
+    monkeypatch.setattr(JournalFileSymlinkLock.__init__, "__defaults__", (1,))  # seconds until it is broken
+    storage = open_storage("journal", folder)
+    assert len(optuna.load_study(study_name=study.study_name, storage=storage).get_trials()) == 0
+    optuna.load_study(study_name=study.study_name, storage=storage).ask()
+    assert not lock.is_symlink()
+
+
+def test_names_on_a_server_are_those_of_one_copy_of_a_project(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        names = set(pool.map(lambda _: name_in("postgresql://db/trials", "s", tmp_path / "one"), range(32)))
+    assert len(names) == 1
+    assert names != {name_in("postgresql://db/trials", "s", tmp_path / "other")}
+    assert name_in("sqlite", "s", tmp_path / "third") == "s"
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["name"]

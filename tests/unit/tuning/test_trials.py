@@ -66,7 +66,13 @@ def calls(trials: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("seed", [None, 9])
 def test_a_trial_is_trained_as_the_search_has_it(trials: Any, calls: list[Any], seed: int | None) -> None:
     reported: list[tuple[int, float]] = []
-    trials.train_trial(SPEC, None, TUNE, seed=seed, report=lambda *epoch: reported.append(epoch))
+
+    def report(epoch: int, value: float) -> None:
+        reported.append((epoch, value))
+        if epoch == 2:  # the last, after which pruning saves nothing
+            raise optuna.TrialPruned
+
+    trials.train_trial(SPEC, None, TUNE, seed=seed, report=report)
     assert calls == [{"spec": SPEC, "seed": 5 if seed is None else 9, "epochs": 2}]
     assert reported == [(1, 0.5), (2, 0.8), (3, 0.6)]
 
@@ -161,9 +167,11 @@ def test_a_run_that_goes_on_from_its_trial_ends_with_the_bits_of_one_that_does_n
     epochs: list[int] = []
     checkpoints = Checkpoints(tmp_path / "state", checkpoint_key(spec, "a run"))
     checkpoints.begin_with(trial_checkpoints(state, "search", 7, spec))
+    taken = checkpoints.load()
+    assert taken and len(taken.place["history"]) == 2
     continued = train_run(spec, data, 5, checkpoints=checkpoints, on_epoch=lambda epoch, _: epochs.append(epoch))
     anew = train_run(spec, data, 5)
-    assert epochs == [3, 4, 5]
+    assert epochs == [1, 2, 3, 4, 5]  # also those that whoever listened may not have heard of
     assert continued.history == anew.history
     for one, other in zip(continued.model.get_weights(), anew.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

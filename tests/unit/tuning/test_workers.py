@@ -36,7 +36,8 @@ def trials_of(folder: Path, storage: str) -> list[FrozenTrial]:
 
 
 def run(folder: Path, storage: str, workers: int, trials: int, kills: int, seconds: float = 0.03) -> list[FrozenTrial]:
-    """Run workers, kill one of them at random moments once trials have begun, and start it again until all are done."""
+    """Run workers, kill one of them or all at random moments once trials have begun, and start them again until all are
+    done."""
     chance = random.Random(0)
     running = {worker: start(folder, storage, workers, worker, trials, seconds) for worker in range(workers)}
     started, deadline = time.monotonic(), time.monotonic() + 120
@@ -47,10 +48,12 @@ def run(folder: Path, storage: str, workers: int, trials: int, kills: int, secon
             if process.poll() == 0:
                 del running[worker]
             elif process.returncode is not None:
-                assert process.returncode == -signal.SIGKILL, process.stderr and process.stderr.read().decode()
+                said = process.stderr.read().decode() if process.stderr else ""
+                assert process.returncode == -signal.SIGKILL, said
                 running[worker] = start(folder, storage, workers, worker, trials, seconds)
         if killed < kills and running and time.monotonic() - started > 3 + 0.7 * killed + chance.random():
-            chance.choice(list(running.values())).kill()
+            for process in chance.choice([[chance.choice(list(running.values()))], list(running.values())]):
+                process.kill()
             killed += 1
     for process in running.values():
         process.kill()
@@ -75,9 +78,22 @@ def test_three_workers_that_are_killed_finish_exactly_the_trials_asked_for(stora
     assert_exactly(trials, 60)
     # The trial whose process ended itself was tried again with the same parameters.
     (failed,) = [trial for trial in trials if "SIGKILL" in trial.user_attrs.get("error", "")]
-    (again,) = [trial for trial in trials if trial.user_attrs.get("retry_of") == failed.number]
+    (again,) = [trial for trial in trials if trial.user_attrs.get("again") == failed.number]
     assert again.params == failed.params
     assert failed.state is TrialState.FAIL
+
+
+def test_a_process_of_a_trial_that_is_asked_to_end_is_a_failed_trial(tmp_path: Path) -> None:
+    worker = start(tmp_path, "sqlite", 1, 0, 2, seconds=2)
+    for asked in (signal.SIGTERM, signal.SIGKILL):
+        trial = child_of(worker)
+        trial.send_signal(asked)
+        trial.wait(20)
+    assert worker.wait(60) == 0
+    trials = trials_of(tmp_path, "sqlite")
+    assert_exactly(trials, 2)
+    errors = [trial.user_attrs["error"] for trial in trials if trial.state is TrialState.FAIL]
+    assert errors == ["its process was ended by SIGTERM", "its process was ended by SIGKILL, as when memory runs out"]
 
 
 def table(trials: list[FrozenTrial], count: int) -> list[tuple[object, ...]]:
@@ -98,25 +114,29 @@ def test_one_worker_that_is_killed_ends_with_the_bits_of_one_that_was_not(tmp_pa
     assert len(killed) == len(undisturbed) == 30  # each trial that was cut short was taken up, not made up for
 
 
+def child_of(worker: subprocess.Popen[bytes]) -> psutil.Process:
+    """The process of the trial that a worker is at."""
+    deadline = time.monotonic() + 30
+    while not (children := psutil.Process(worker.pid).children()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)  # until it is at its own work
+    return children[0]
+
+
 def test_a_trial_ends_soon_after_its_worker(tmp_path: Path) -> None:
     worker = start(tmp_path, "sqlite", 1, 0, 5, seconds=60)
-    deadline = time.monotonic() + 30
-    trial: list[psutil.Process] = []
-    while not trial and time.monotonic() < deadline:
-        time.sleep(0.05)
-        trial = psutil.Process(worker.pid).children()
+    trial = child_of(worker)
     worker.kill()
     worker.wait()
     with suppress(psutil.NoSuchProcess):
-        trial[0].wait(10)
-    assert not trial[0].is_running()
+        trial.wait(10)
+    assert not trial.is_running()
 
 
 def test_a_worker_that_is_asked_to_end_says_so_and_leaves_its_trial_to_be_taken_up(tmp_path: Path) -> None:
     worker = start(tmp_path, "sqlite", 1, 0, 2, seconds=60)
-    deadline = time.monotonic() + 30
-    while not psutil.Process(worker.pid).children() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    child_of(worker)
     worker.terminate()
     _, said = worker.communicate(timeout=20)
     assert b"stopped by SIGTERM" in said
