@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from scipy.stats import binomtest
+
+from graft.statistics import difference_interval, share_interval
 
 SPLITS = ("test", "validation", "train")
 MEASURED = {"top1": "accuracy", "top5": None, "log_loss": "loss"}
@@ -30,28 +31,7 @@ class _Ours(NamedTuple):
     images: float
 
 
-# -- intervals -----------------------------------------------------------------------------------------------------------
-
-
-def share_interval(correct: int, images: int) -> tuple[float, float]:
-    """Wilson's 95% interval of the share ``correct / images`` (Wilson 1927, J. Am. Stat. Assoc. 22:209)."""
-    interval = binomtest(correct, images).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
-
-
-def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
-    """The 95% interval of the first share minus the second, of two independent samples; each is (correct, images).
-
-    Newcombe's hybrid score method: Newcombe 1998, Statistics in Medicine 17:873, method 10.
-    """
-    (one, one_low, one_high), (two, two_low, two_high) = (
-        (correct / images, *share_interval(correct, images)) for correct, images in (first, second)
-    )
-    difference = one - two
-    return (
-        difference - math.hypot(one - one_low, two_high - two),
-        difference + math.hypot(one_high - one, two - two_low),
-    )
+# -- verdicts ------------------------------------------------------------------------------------------------------------
 
 
 def verdict(low: float, high: float) -> str:
@@ -123,9 +103,10 @@ def published_table(
 
     ``ours`` is the mean and ``ours_sd`` the sample standard deviation over the seeds of a model, and ``runs`` the number
     of these, or of the members of an ensemble. ``images`` and ``our_images`` are the images of the split, where known.
-    ``low`` and ``high`` bound the published share by :func:`share_interval`, and ``difference_low`` and
-    ``difference_high`` ours minus the published one by :func:`difference_interval`; ``verdict`` (of :func:`verdict`)
-    says whether the latter leaves out zero. Both cover the chance in which images were tested, not that of other seeds.
+    ``low`` and ``high`` bound the published share by :func:`graft.statistics.share_interval`, and ``difference_low`` and
+    ``difference_high`` ours minus the published one by :func:`graft.statistics.difference_interval`; ``verdict`` (of
+    :func:`verdict`) says whether the latter leaves out zero. Both cover the chance in which images were tested, not that
+    of other seeds.
     They are wide rather than narrow: the mean over seeds counts as one run on ``our_images``, for all seeds see the same
     images; and the two samples count as independent, also where a report tested the same images. Losses, and shares
     of an unknown number of images, have neither interval nor verdict.
