@@ -11,6 +11,7 @@ rule combine_ensemble:
         sums=ENSEMBLE / "SHA256SUMS",
     params:
         method=lambda wildcards: study.ensembles[wildcards.ensemble].method.dump(),
+        temperature=lambda wildcards: bool(study.ensembles[wildcards.ensemble].temperature),
         members=lambda wildcards: [list(run) for run in study.members(wildcards.ensemble, wildcards.dataset)],
         code=lambda wildcards: fingerprint("combine_ensemble", *study.ensembles[wildcards.ensemble].code_modules),
     log:
@@ -19,7 +20,7 @@ rule combine_ensemble:
         BENCHMARKS / "combine_ensemble/{dataset}/{ensemble}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=4000,
         runtime="1h",
     conda:
         "../envs/analysis.yaml"

@@ -44,6 +44,7 @@ class Ensemble(OnDatasets):
 
     method: named_parts("graft.ensembles")  # type: ignore[valid-type]
     members: word_or(("all",), "a list of models", list=list[str]) = "all"  # type: ignore[valid-type]
+    temperature: bool | None = None
 
     @field_validator("members")
     @classmethod

@@ -44,7 +44,7 @@ models:
         train.optimizer.name: {choices: [adam, sgd]}
 ensembles:
   everything: {method: soft_vote}
-  networks: {method: soft_vote, members: [simcnn, dcnn]}
+  networks: {method: weighted_vote, temperature: true, members: [simcnn, dcnn]}
 """
 
 
