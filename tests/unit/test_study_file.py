@@ -147,7 +147,7 @@ WRONG = {
     "unknown option of an ensemble method": (
         ("ensembles", "pair", "method"),
         {"name": "soft_vote", "power": 2},
-        "ensembles.pair.method.power: is not a key here; allowed: name",
+        "ensembles.pair.method.power: is not a key here; allowed: mean, name",
     ),
     "negative learning rate": (
         (*SMALL, "train", "learning_rate"),
