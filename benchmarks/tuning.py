@@ -5,7 +5,8 @@
     python benchmarks/tuning.py asha FOLDER [--studies 5] [--trials 16] [--epochs 27]
     python benchmarks/tuning.py storage [--trials 10000]
 
-All with `dcnn` on scikit-learn's digits at 16 px, a thread for each trial, and trials in a SQLite file.
+All on scikit-learn's digits, with `dcnn` at 16 px (`overhead`: SimCNN at 32 px), a thread for each trial, and trials in a
+SQLite file.
 
 `workers`: trials per minute of two workers, each a job of Snakemake on two cores, against one that has one core to itself.
 All trials cost the same. Times are those in the storage; what a worker does up to the end of its first trial (imports above
@@ -29,19 +30,16 @@ import os
 import shutil
 import statistics
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 from common import ROOT, program, snakemake, spread
 
-MODEL = """\
-    architecture: dcnn
-    image_size: 16
-    train: {{epochs: {epochs}, batch_size: 32, learning_rate: 1e-3, schedule: cosine}}
-"""
 STUDY = """\
 study: tuning
 threads: 1
@@ -49,17 +47,20 @@ datasets:
   digits: {source: digits, split: {validation: 0.1, test: 0.2, seed: 0}}
 models:
 """
-EQUAL = """\
+MODEL = """\
+    architecture: {architecture}
+    image_size: {size}
+    train: {{epochs: {epochs}, batch_size: 32, learning_rate: 1e-3, schedule: cosine}}
     tune:
       trials: {trials}
+"""
+EQUAL = """\
       workers: {workers}
       sampler: random
-      pruner: {pruner}
-      space: {{options.weight_decay: {{low: 1e-7, high: 1e-5, log: true}}}}
+      pruner: none
+      space: {{train.learning_rate: {{low: 1e-4, high: 1e-2, log: true}}}}
 """
 SEARCHED = """\
-    tune:
-      trials: {trials}
       seed: {seed}
       pruner: {pruner}
       space:
@@ -79,9 +80,9 @@ folder = Path(sys.argv[1])
 os.chdir(folder)
 from graft.study_file import read_study
 study = read_study(Path("study.yaml"))
-model = study.models["dcnn"]
+model = study.models["net"]
 tune, spec = model.tune.dump(), model.trained
-state = Path("results/tuning/tuning/digits/dcnn/state")
+state = Path("results/tuning/tuning/digits/net/state")
 
 def timed(name, function):
     def call(*args, **options):
@@ -100,7 +101,7 @@ from graft.arrays import gather, open_inputs
 from graft.backends import load_backend, start_backend
 store, = Path("data").glob("digits-*")
 index, splits = pd.read_parquet(store / "index.parquet"), pd.read_parquet("results/tuning/splits/digits.parquet")
-data = gather(index, splits, open_inputs(store / "16px/SHA256SUMS", None))
+data = gather(index, splits, open_inputs(store / f"{model.image_size}px/SHA256SUMS", None))
 """
 
 # scripts/tune_model.py, with its parts timed.
@@ -140,7 +141,7 @@ from graft.runs import train_run
 from graft.tuning.space import chosen_spec
 seconds = []
 for number in range(tune["trials"]):
-    chosen = chosen_spec(spec, tune["space"], {"options.weight_decay": 1e-6 + number * 1e-8})
+    chosen = chosen_spec(spec, tune["space"], {"train.learning_rate": 1e-3 + number * 1e-5})
     begin = time.monotonic()
     train_run(chosen, data, tune["seed"])
     seconds.append(time.monotonic() - begin)
@@ -167,7 +168,7 @@ def trial(number):
               "train.optimizer.name": chance.choice(["adam", "rmsprop", "sgd"])}
     seen = {epoch: chance.random() + 1 / epoch for epoch in range(1, 7)}
     process = {"host": "machine", "pid": 12345, "since": 1795303056.94}
-    noted = {"worker": 0, "process": process, "deaths": [0, 0], "values": params}
+    noted = {"worker": 0, "process": process, "place": number, "deaths": [0, 0], "values": params}
     return create_trial(state=TrialState.COMPLETE, value=seen[6], params=params, distributions=drawn,
                         user_attrs=noted, intermediate_values=seen)
 
@@ -212,10 +213,11 @@ gathered = []
 gather = outcome.gather_predictions
 outcome.gather_predictions = lambda *arguments: gathered.append(time.monotonic()) or gather(*arguments)
 begin, end = run("collect_trials", {"workers": [str(at / "workers/0/search.json")]}, {
-    "search": str(at / "search/search.json"), "trials": str(at / "search/trials.csv"),
+    "search": str(at / "search/search.json"), "best": str(at / "search/best.json"),
+    "trials": str(at / "search/trials.csv"),
     "values": str(at / "search/intermediate_values.csv"), "sums": str(at / "search/SHA256SUMS"),
     "predictions": str(at / "trials/SHA256SUMS")}, "reruns", "refit")
-chosen = run("choose_trial", {"search": str(at / "search/search.json"), "reruns": []},
+chosen = run("choose_trial", {"best": str(at / "search/best.json"), "reruns": []},
              {"best": str(at / "best.json"), "sums": str(at / "SHA256SUMS")})
 rows = len((at / "search/trials.csv").read_text().splitlines()) - 1
 times = {"tables": gathered[0] - begin, "predictions": end - gathered[0], "choose": chosen[1] - chosen[0], "rows": rows}
@@ -248,6 +250,18 @@ print(json.dumps(found))
 )
 
 
+def equal(trials: int, *, epochs: int, workers: int = 1, architecture: str = "dcnn", size: int = 16) -> str:
+    """A model whose trials all cost the same."""
+    text = MODEL.format(architecture=architecture, size=size, epochs=epochs, trials=trials)
+    return text + EQUAL.format(workers=workers)
+
+
+def searched(trials: int, *, epochs: int, seed: int, pruner: str) -> str:
+    """A model whose trials differ."""
+    text = MODEL.format(architecture="dcnn", size=16, epochs=epochs, trials=trials)
+    return text + SEARCHED.format(seed=seed, pruner=pruner)
+
+
 def prepared(folder: Path, **models: str) -> Path:
     """A folder with a study of these models, its images and its splits; returns the study's file."""
     path = folder / "study.yaml"
@@ -267,9 +281,18 @@ def on_cores(count: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def load() -> str:
-    """The load of the last minute, this benchmark's own part included."""
-    return f"load {os.getloadavg()[0]:.1f}"
+class Others:
+    """How many cores the machine has spent, from here on, on what this benchmark did not start."""
+
+    def __init__(self) -> None:
+        self._start, self._spent = time.monotonic(), self._now()
+
+    def _now(self) -> float:
+        of_all, ours = psutil.cpu_times(), os.times()
+        return of_all.user + of_all.nice + of_all.system - ours.children_user - ours.children_system
+
+    def __str__(self) -> str:
+        return f"others on {(self._now() - self._spent) / (time.monotonic() - self._start):.2f} cores"
 
 
 def trials_per_minute(state: Path) -> float:
@@ -289,22 +312,19 @@ def workers(repeats: int, trials: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         counts = {"one": 1, "two": 2}
-        model = MODEL.format(epochs=8)
-        texts = {
-            name: model + EQUAL.format(trials=trials * count, workers=count, pruner="none")
-            for name, count in counts.items()
-        }
+        texts = {name: equal(trials * count, epochs=8, workers=count) for name, count in counts.items()}
         study = prepared(folder, **texts)
         ratios = []
         for _ in range(repeats):
             rates = {}
             for name, count in counts.items():
                 targets = [str(TUNING / name / f"workers/{worker}/search.json") for worker in range(count)]
+                others = Others()
                 with on_cores(count):
                     snakemake(folder, study, *targets, "--cores", str(count))
                 rates[name] = trials_per_minute(folder / TUNING / name / "state")
                 shutil.rmtree(folder / TUNING / name)
-                print(f"{name}: {rates[name]:.2f} trials per minute ({load()})", flush=True)
+                print(f"{name}: {rates[name]:.2f} trials per minute ({others})", flush=True)
             ratios.append(rates["two"] / rates["one"])
         print(f"two workers, one = 1: {spread(ratios)}; limit: at least 1.7")
 
@@ -331,30 +351,32 @@ def parts_of_trials(times: Path) -> list[dict[str, float]]:
 def overhead(repeats: int, trials: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepared(folder, dcnn=MODEL.format(epochs=2) + EQUAL.format(trials=trials, workers=1, pruner="median"))
-        found, beyond, with_predictions = [], [], []
+        prepared(folder, net=equal(trials, epochs=2, architecture="simcnn", size=32))
+        found, warmed = [], []
         for _ in range(repeats):
+            others = Others()
             program(WORKER, folder)
-            warm = program(WARM, folder)["seconds"]
             parts = parts_of_trials(folder / "times.jsonl")
             (folder / "times.jsonl").unlink()
             shutil.rmtree(folder / TUNING)
-            with_predictions += [part["all"] - warm for part in parts]
-            beyond += [part["all"] - warm - part["predict"] - part["save"] for part in parts]
             found += parts
+            warmed += [program(WARM, folder)["seconds"]] * len(parts)
             each = statistics.median(part["all"] for part in parts)
-            print(f"a trial {each:.2f} s, training in a process that has trained {warm:.2f} s ({load()})", flush=True)
+            shown = f"a trial {each:.2f} s, training in a process that has trained {warmed[-1]:.2f} s"
+            print(f"{shown} ({others})", flush=True)
         for name in found[0]:
             print(f"  {name}: {spread([part[name] for part in found])}")
-        print(f"beyond training: {spread(beyond)}; limit: 1 s")
-        print(f"with predictions: {spread(with_predictions)}")
+        besides = [part["all"] - part["train_run"] - part["predict"] - part["save"] for part in found]
+        print(f"besides train_run and predictions: {spread(besides)}")
+        slower = [part["train_run"] - warm for part, warm in zip(found, warmed, strict=True)]
+        print(f"train_run, beyond one in a process that has trained: {spread(slower)}")
+        print(f"both: {spread([a + b for a, b in zip(besides, slower, strict=True)])}; limit: 1 s")
 
 
 def asha(folder: Path, studies: int, trials: int, epochs: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    model = MODEL.format(epochs=epochs)
     texts = {
-        f"{pruner}{seed}": model + SEARCHED.format(trials=trials, seed=seed, pruner=text)
+        f"{pruner}{seed}": searched(trials, epochs=epochs, seed=seed, pruner=text)
         for seed in range(studies)
         for pruner, text in PRUNERS.items()
     }
@@ -371,24 +393,23 @@ def asha(folder: Path, studies: int, trials: int, epochs: int) -> None:
         print(f"seed {seed}: best val_loss {shown}")
     means = {pruner: statistics.mean(values) for pruner, values in best.items()}
     share = sum(ran["asha"]) / sum(ran["none"])
-    print(
-        f"mean best val_loss: none {means['none']:.4f}, asha {means['asha']:.4f}; limit: at most that of none (n = {studies})"
-    )
+    shown = f"none {means['none']:.4f}, asha {means['asha']:.4f}; limit: at most that of none"
+    print(f"mean best val_loss: {shown} (n = {studies})")
     print(f"epochs, none = 1: {share:.3f}; limit: 0.4 ({seconds / 60:.0f} min)")
 
 
 def storage(trials: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        searched = MODEL.format(epochs=6) + SEARCHED.format(trials=1, seed=0, pruner="median")
-        study = prepared(folder, dcnn=searched)
-        snakemake(folder, study, str(TUNING / "dcnn/search/search.json"))  # for the predictions of a trial
+        study = prepared(folder, net=searched(1, epochs=6, seed=0, pruner="median"))
+        snakemake(folder, study, str(TUNING / "net/search/search.json"))  # for the predictions of a trial
         study.write_text(study.read_text().replace("trials: 1\n", f"trials: {trials}\n"))
         print(f"{trials} trials: a file of {program(FILL, folder, trials)['mib']:.0f} MiB")
+        others = Others()
         took = program(COLLECT, folder, ROOT / "scripts")
         assert took["rows"] == trials
         print(f"trials.csv and the other tables {took['tables']:.1f} s, best.json {took['choose']:.1f} s; limit: 10 s")
-        print(f"besides, predictions of each trial gathered: {took['predictions']:.1f} s ({load()})")
+        print(f"besides, predictions of each trial gathered: {took['predictions']:.1f} s ({others})")
         for name, seconds in program(CLAIM, folder, trials).items():
             print(f"  {name}: {seconds:.2f} s")
 
