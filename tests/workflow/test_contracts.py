@@ -145,7 +145,7 @@ def test_ensemble_is_the_mean_of_its_members_probabilities(results: Path) -> Non
     members = pd.read_csv(folder / "members.csv")
     assert list(zip(members["model"], members["seed"], strict=True)) == RUNS
     described = json.loads((folder / "ensemble.json").read_text())
-    assert described["method"] == {"name": "soft_vote"} and len(described["members"]) == len(RUNS)
+    assert described["method"] == {"name": "soft_vote", "mean": "arithmetic"} and len(described["members"]) == len(RUNS)
     with np.load(folder / "predictions.npz") as combined:
         tables = []
         for model, seed in RUNS:
