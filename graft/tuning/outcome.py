@@ -14,7 +14,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from graft.errors import UserError
-from graft.files import replacing
 from graft.tuning.folders import trial_folder
 from graft.tuning.samplers import DIRECTIONS
 from graft.tuning.space import distributions, encoded
@@ -128,13 +127,14 @@ def gather_predictions(trials: Iterable[FrozenTrial], state: Path, name: str, fo
     Of trials that are not complete nothing is left in ``state`` either, which a killed worker may not have tidied.
     """
     complete = [trial.number for trial in trials if trial.state is TrialState.COMPLETE]
-    paths = [folder / f"{number}.npz" for number in complete]
+    paths, beside = [folder / f"{number}.npz" for number in complete], folder / ".beside.npz"
+    folder.mkdir(parents=True, exist_ok=True)
     for number, path in zip(complete, paths, strict=True):
         source = trial_folder(state, name, number) / "predictions.npz"
         if not source.exists():
             raise UserError(f"{source}: missing; delete {state} and run snakemake again, which searches anew")
-        with replacing(path) as beside:
-            shutil.copyfile(source, beside)
+        shutil.copyfile(source, beside)  # one name for all: graft.files.replacing looks through the folder for each
+        beside.replace(path)
     for path in set(folder.glob("*.npz")) - set(paths):
         path.unlink()
     kept = {trial_folder(state, name, number) for number in complete}
