@@ -75,7 +75,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     command = ["snakemake", "--cores", "3", "--keep-going", BEST]
     log = (project.folder / "killed.log").open("wb")
     running = subprocess.Popen(command, cwd=project.folder, env=clean_environment(), stdout=log, stderr=log)
-    kills, deadline = 0, time.monotonic() + 240
+    kills, deadline = 0, time.monotonic() + 600
     while running.poll() is None and time.monotonic() < deadline:
         at_work = workers(running)
         if kills < 2 and len(at_work) == 3 - kills:
@@ -169,7 +169,7 @@ def test_a_worker_that_is_asked_to_end_loses_nothing(killed: Project, tmp_path: 
     while not (at_work := workers(running)) and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
     os.kill(at_work[0].pid, signal.SIGTERM)
-    said, _ = running.communicate(timeout=60)
+    said, _ = running.communicate(timeout=180)
     assert b"tune_model digits dcnn 0: stopped by SIGTERM" in said
     assert [trial.state for trial in trials(project)] == [TrialState.RUNNING]
     project.snakemake(*command[1:])

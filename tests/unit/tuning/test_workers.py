@@ -40,7 +40,7 @@ def run(folder: Path, storage: str, workers: int, trials: int, kills: int, secon
     done."""
     chance = random.Random(0)
     running = {worker: start(folder, storage, workers, worker, trials, seconds) for worker in range(workers)}
-    started, deadline = time.monotonic(), time.monotonic() + 120
+    started, deadline = time.monotonic(), time.monotonic() + 400
     killed = 0
     while running and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -119,7 +119,7 @@ def test_one_worker_that_is_killed_ends_with_the_bits_of_one_that_was_not(tmp_pa
 
 def child_of(worker: subprocess.Popen[bytes]) -> psutil.Process:
     """The process of the trial that a worker is at."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not (children := psutil.Process(worker.pid).children()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
