@@ -305,9 +305,9 @@ class _Loop:
         self.best_weights = saved("best")
         self._metrics = saved("metric") if 0 < self.step < self.train.steps else []
         log.info("going on from epoch %d, step %d", len(self.history) + 1, self.step)
-        for row in self.history if self.on_epoch else ():  # whoever listens may have died before it heard of the last
-            told = {name: value for name, value in row.items() if name not in ("epoch", "learning_rate")}
-            self.on_epoch(int(row["epoch"]), told)  # type: ignore[misc]
+        if self.on_epoch:  # whoever listens may have died before it heard of the last
+            for epoch, row in enumerate(self.history, 1):
+                self.on_epoch(epoch, {name: row[name] for name in row if name not in ("epoch", "learning_rate")})
 
     def restore_metrics(self) -> None:
         for variable, value in zip(self.network.metrics_variables, self._metrics, strict=False):
