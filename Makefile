@@ -13,6 +13,7 @@ $(READY): requirements.lock
 	@start=$$(date +%s); \
 	$(PYTHON) -m venv --clear .venv && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && \
 	touch $@ && echo "Set-up: $$(( $$(date +%s) - start )) s"
 
 run: $(READY)

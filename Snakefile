@@ -13,6 +13,7 @@ sys.path.insert(0, workflow.basedir)  # where scripts look for graft too
 from graft.config import Run
 from graft.errors import UserError
 from graft.fingerprint import fingerprint
+from graft.ranked import ranked
 from graft.sources.base import open_source
 from graft.study_file import choose_study, read_study
 
@@ -25,6 +26,7 @@ except UserError as error:
 wildcard_constraints:
     dataset="|".join(study.datasets),
     model="|".join(study.models),
+    trained_on="|".join(study.datasets),
     ensemble="|".join(study.ensembles) or "(?!)",
     key="[0-9a-f]{10}",
     seed="[0-9]+",

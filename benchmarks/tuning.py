@@ -16,8 +16,9 @@ all) is left out, so a worker's rate is that of its second trial to its last; ra
 trained before (tracing is training), and their parts. The worker's first trial is left out. Training in a trial's process is
 the time within `train_run`, less reports to the worker and checkpoints. Limit: 1 s, without predictions and their saving.
 
-`asha`: searches without a pruner and with ASHA, one worker each, the same number of trials, in pairs with the same seed: best
-value of a whole trial, and epochs. FOLDER keeps the searches: one that was interrupted goes on.
+`asha`: searches without a pruner and with ASHA, one worker each, with the same seeds: best value of a whole trial, and epochs.
+What ASHA saves is spent in part on more trials: with as many as without a pruner, it can at best find the same. FOLDER keeps
+the searches: one that was interrupted goes on.
 
 `storage`: `collect_trials` and `choose_trial`, imports left out, over a storage of so many complete trials of six epochs, and
 what a worker then does between two trials.
@@ -68,7 +69,11 @@ SEARCHED = """\
         train.optimizer.name: {{choices: [adam, rmsprop, sgd]}}
         train.learning_rate: {{low: 1e-4, high: 1e-2, log: true}}
 """
-PRUNERS = {"none": "none", "asha": "{name: asha, min_resource: 3, reduction_factor: 3}"}
+# The pruner of a search, and how many trials it has for each of the search without one.
+PRUNERS = {
+    "none": ("none", 1.0),
+    "asha": ("{name: asha, min_resource: 3, reduction_factor: 3}", 1.25),
+}
 TUNING = Path("results/tuning/tuning/digits")
 
 # What a program needs of a folder whose images and splits are made; `timed` notes when a function begins and ends.
@@ -376,9 +381,9 @@ def overhead(repeats: int, trials: int) -> None:
 def asha(folder: Path, studies: int, trials: int, epochs: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
-        f"{pruner}{seed}": searched(trials, epochs=epochs, seed=seed, pruner=text)
+        f"{pruner}_{seed}": searched(round(more * trials), epochs=epochs, seed=seed, pruner=text)
         for seed in range(studies)
-        for pruner, text in PRUNERS.items()
+        for pruner, (text, more) in PRUNERS.items()
     }
     study = prepared(folder, **texts)
     seconds = snakemake(folder, study, *(str(TUNING / name / "search/search.json") for name in texts))
@@ -386,16 +391,16 @@ def asha(folder: Path, studies: int, trials: int, epochs: int) -> None:
     ran: dict[str, list[int]] = defaultdict(list)
     for seed in range(studies):
         for pruner in PRUNERS:
-            rows = list(csv.DictReader((folder / TUNING / f"{pruner}{seed}" / "search/trials.csv").open()))
+            rows = list(csv.DictReader((folder / TUNING / f"{pruner}_{seed}" / "search/trials.csv").open()))
             best[pruner].append(min(float(row["value"]) for row in rows if row["state"] == "complete"))
             ran[pruner].append(sum(int(row["epochs"]) for row in rows))
         shown = ", ".join(f"{pruner} {best[pruner][-1]:.4f} in {ran[pruner][-1]} epochs" for pruner in PRUNERS)
         print(f"seed {seed}: best val_loss {shown}")
     means = {pruner: statistics.mean(values) for pruner, values in best.items()}
-    share = sum(ran["asha"]) / sum(ran["none"])
-    shown = f"none {means['none']:.4f}, asha {means['asha']:.4f}; limit: at most that of none"
-    print(f"mean best val_loss: {shown} (n = {studies})")
-    print(f"epochs, none = 1: {share:.3f}; limit: 0.4 ({seconds / 60:.0f} min)")
+    print(f"mean best val_loss (n = {studies}, limit: at most that of none), and epochs (none = 1, limit: 0.4):")
+    for pruner, mean in means.items():
+        print(f"  {pruner}: {mean:.4f}, {sum(ran[pruner]) / sum(ran['none']):.3f}")
+    print(f"{seconds / 60:.0f} min")
 
 
 def storage(trials: int) -> None:

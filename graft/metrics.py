@@ -5,12 +5,21 @@ predicted is the most probable class, of equally probable ones the lowest; its p
 checked here: :func:`graft.predictions.load_predictions` is what refuses predictions of another form.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from graft.statistics import share_interval
+from graft.statistics import (
+    BOOTSTRAP_DRAWS,
+    LEVEL,
+    Interval,
+    Statistic,
+    bootstrap_counts,
+    bootstrap_means,
+    share_interval,
+)
 
 BINS = 15
 
@@ -165,6 +174,11 @@ class _Bins(NamedTuple):
     confidence: np.ndarray
 
 
+def _bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """The number of the bin of equal width that each confidence is in, from 0; ends belong to the bin below."""
+    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence, side="left")
+
+
 def _in_bins(log_prob: np.ndarray, label: np.ndarray, bins: int, equal_mass: bool) -> _Bins:
     confidence = _confidence(log_prob)
     if equal_mass:
@@ -175,7 +189,7 @@ def _in_bins(log_prob: np.ndarray, label: np.ndarray, bins: int, equal_mass: boo
         lower, upper = (ends.reindex(range(bins)).to_numpy() for ends in (held.min(), held.max()))
     else:
         edges = np.linspace(0, 1, bins + 1)
-        number = np.searchsorted(edges[1:-1], confidence, side="left")
+        number = _bin_of(confidence, bins)
         lower, upper = edges[:-1], edges[1:]
     hits = log_prob.argmax(axis=1) == label
     sums = (np.bincount(number, weights=weights, minlength=bins) for weights in (None, hits, confidence))
@@ -293,6 +307,89 @@ METRICS = {
 }
 
 
-def measure(log_prob: np.ndarray, label: np.ndarray) -> dict[str, float]:
-    """Every metric by its name."""
-    return {name: metric(log_prob, label) for name, metric in METRICS.items()}
+# -- their intervals -----------------------------------------------------------------------------------------------------
+
+SHARES = ("top1", "top5")
+OF_COUNTS = ("calibration_error", "balanced_accuracy", "macro_f1")
+"""The metrics that are no means over images: sums over groups of images, and a function of these."""
+
+
+class Outcomes(NamedTuple):
+    """What the metrics of a table need of n predictions: labels and predicted classes, whole numbers (n,); confidences
+    (n,), and :func:`image_scores`."""
+
+    label: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+    scores: pd.DataFrame
+
+
+def outcomes(log_prob: np.ndarray, label: np.ndarray) -> Outcomes:
+    """What is left of predictions where only metrics are asked for: some 60 bytes per image."""
+    scores = image_scores(log_prob, label)
+    return Outcomes(np.asarray(label), log_prob.argmax(axis=1), _confidence(log_prob), scores)
+
+
+def _sums(group: np.ndarray, weights: np.ndarray, groups: int) -> Any:
+    """The sparse matrix (groups, n) that adds up the weights of the images of each group."""
+    from scipy.sparse import csr_array
+
+    return csr_array((weights.astype(np.float64), (group, np.arange(len(group)))), shape=(groups, len(group)))
+
+
+def of_counts(found: Outcomes) -> Statistic:
+    """From how often each image counts, (samples, n), to the metrics of ``OF_COUNTS``, float64 (samples, 3).
+
+    With every image counted once they are :func:`expected_calibration_error`, :func:`balanced_accuracy` and
+    :func:`macro_f1`.
+    """
+    hits = (found.predicted == found.label).astype(np.float64)
+    classes = int(max(found.label.max(), found.predicted.max())) + 1
+    gaps = _sums(_bin_of(found.confidence, BINS), found.confidence - hits, BINS)
+    right, there, said = (
+        _sums(group, weights, classes)
+        for group, weights in ((found.label, hits), (found.label, hits**0), (found.predicted, hits**0))
+    )
+
+    def metrics(counts: np.ndarray) -> np.ndarray:
+        columns = np.ascontiguousarray(counts.T)
+        right_ones, images, named = right @ columns, there @ columns, said @ columns
+        occurs, known = images > 0, images + named > 0
+        recall = right_ones / np.where(occurs, images, 1)
+        f1 = 2 * right_ones / np.where(known, images + named, 1)
+        error = np.abs(gaps @ columns).sum(axis=0) / counts.sum(axis=1)
+        return np.stack([error, recall.sum(axis=0) / occurs.sum(axis=0), f1.sum(axis=0) / known.sum(axis=0)], axis=1)
+
+    return metrics
+
+
+def intervals(
+    each: Sequence[Outcomes], draws: int = BOOTSTRAP_DRAWS, level: float = LEVEL, seed: int = 0
+) -> list[dict[str, Interval]]:
+    """The interval of every metric of ``METRICS`` over other images, for each of several predictions of as many images.
+
+    Shares of images have Wilson's interval, the others that of the bootstrap, whose draws are those of
+    :func:`graft.statistics.bootstrap_metric`, and the same for all.
+
+    Raises:
+        ValueError: there is no image, or they are of different numbers of images.
+    """
+    means = [name for name in IMAGE_SCORES if name not in SHARES]
+    scores = np.concatenate([found.scores[means].to_numpy() for found in each], axis=1)
+    of_means = iter(bootstrap_means(scores, draws, level, seed))
+    statistics = [of_counts(found) for found in each]
+
+    def together(counts: np.ndarray) -> np.ndarray:
+        return np.concatenate([statistic(counts) for statistic in statistics], axis=1)
+
+    others = iter(bootstrap_counts(together, len(scores), draws, level, seed))
+    return [
+        {name: _share(found.scores[name].to_numpy(), level) for name in SHARES}
+        | {name: next(of_means) for name in means}
+        | {name: next(others) for name in OF_COUNTS}
+        for found in each
+    ]
+
+
+def _share(hits: np.ndarray, level: float) -> Interval:
+    return Interval(float(hits.mean()), *share_interval(int(hits.sum()), len(hits), level), "wilson")

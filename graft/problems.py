@@ -13,6 +13,7 @@ from graft.words import closest, nearest
 Location = tuple[str | int, ...]
 
 PATTERNS = {
+    r"\.(npz|csv)$": "the path of an .npz or .csv file",
     "^[0-9a-f]{64}$": "a SHA-256: 64 hexadecimal digits in lower case",
     "^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$": "the name of a layer: letters, digits, '_', '-' and '.'",
 }

@@ -35,10 +35,10 @@ class _Ours(NamedTuple):
 
 
 def verdict(low: float, high: float) -> str:
-    """What the interval of a difference says: ``higher``, ``lower``, ``no difference seen``, or nothing if there is none."""
+    """What the interval of a difference says: ``higher``, ``lower``, ``not distinguishable``, or nothing if there is none."""
     if math.isnan(low):
         return ""
-    return "higher" if low > 0 else "lower" if high < 0 else "no difference seen"
+    return "higher" if low > 0 else "lower" if high < 0 else "not distinguishable"
 
 
 def _sample(share: float, images: float) -> tuple[int, int] | None:

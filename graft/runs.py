@@ -18,9 +18,19 @@ from graft.checkpoints import Checkpoints
 from graft.errors import UserError
 from graft.features import split_network
 from graft.finetune import build_network, is_new, rate_factors
-from graft.predictions import Predictions, SplitPredictions
+from graft.predictions import SPLITS, Predictions, SplitPredictions
+from graft.soft_labels import targets
 from graft.spec import can_be_extended
-from graft.training import Batches, DivergedError, OnEpoch, Phase, compile_network, predict_log_prob, train_network
+from graft.training import (
+    Batches,
+    DivergedError,
+    OnEpoch,
+    Phase,
+    Snapshots,
+    compile_network,
+    predict_log_prob,
+    train_network,
+)
 from graft.whitening import whiten
 from graft.words import nearest
 
@@ -31,13 +41,15 @@ PREDICT_BATCH = 256
 
 class Trained(NamedTuple):
     """A trained model, whole and as the part that ``Data.inputs`` enter, its history a row an epoch,
-    how many images it saw, counted as often as it saw them, and its time."""
+    how many images it saw, counted as often as it saw them, its time, and what it said at the end of each cycle of its
+    schedule but the last, if that was asked for."""
 
     model: Any
     network: Any
     history: list[dict[str, float]]
     images: int
     seconds: float
+    snapshots: Sequence[Predictions] = ()
 
 
 class OutOfMemoryError(UserError):
@@ -73,16 +85,36 @@ def _one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def _has_soft_labels(train: Mapping[str, Any]) -> bool:
-    return "label_smoothing" in train or bool({"mixup", "cutmix"} & train.get("augment", {}).keys())
+    mixed = {"mixup", "cutmix"} & train.get("augment", {}).keys()
+    return "label_smoothing" in train or "distill" in train or bool(mixed)
+
+
+def _taught(train: Mapping[str, Any], data: Data) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """What makes of labels (n,) and their rows what a training batch is to learn: the same, or an ensemble's soft labels."""
+    if "distill" not in train:
+        return lambda labels, rows: labels
+    assert data.soft_labels is not None, "distill needs soft labels"
+    log_prob, classes = data.soft_labels, len(data.classes)
+    options = {key: value for key, value in train["distill"].items() if key != "ensemble"}
+    return lambda labels, rows: targets(log_prob[rows], _one_hot(labels, classes), **options)
+
+
+def _augmented(images: np.ndarray, labels: np.ndarray, classes: int, *rest: Any, **options: Any) -> tuple[Any, Any]:
+    """As :func:`graft.augmentation.augment`, of labels that may be soft, too."""
+    if labels.ndim == 1:
+        return augment(images, labels, classes, *rest, **options)
+    images, shares = augment(images, np.arange(len(labels)), len(labels), *rest, **options)
+    return images, labels if shares.ndim == 1 else shares @ labels
 
 
 def _training_change(train: Mapping[str, Any], data: Data, seed: int) -> Callable[..., tuple[Any, ...]] | None:
-    """What is done to a training batch: augmentation, smoothed labels (Szegedy et al., arXiv 1512.00567, section 7),
-    weights of classes. All of it depends on seed, pass and batch alone."""
+    """What is done to a training batch: soft labels, augmentation, smoothed labels (Szegedy et al., arXiv 1512.00567,
+    section 7), weights of classes. All of it depends on seed, pass and batch alone."""
     images = data.inputs[0].dtype == np.uint8  # else activations, of images that were changed before
     options, smoothing = train.get("augment") if images else None, train.get("label_smoothing", 0.0)
     soft, classes = _has_soft_labels(train), len(data.classes)
     weights = _class_weights(train["class_weights"], data) if "class_weights" in train else None
+    taught = _taught(train, data)
     if not (options or soft or weights is not None):
         return None
 
@@ -90,9 +122,11 @@ def _training_change(train: Mapping[str, Any], data: Data, seed: int) -> Callabl
         arrays: Sequence[np.ndarray], labels: np.ndarray, rows: np.ndarray, turn: int, k: int
     ) -> tuple[Any, ...]:
         inputs: Any = arrays if len(arrays) > 1 else arrays[0]
+        labels = taught(labels, rows)
         if options:
             rng = np.random.default_rng([seed, turn, k + 1])  # 0 would be the generator that orders the pass
-            inputs, labels = augment(inputs, labels, classes, rng, rows=rows, number_of_pass=turn, seed=seed, **options)
+            which = {"rows": rows, "number_of_pass": turn, "seed": seed}
+            inputs, labels = _augmented(inputs, labels, classes, rng, **which, **options)
         share = _one_hot(labels, classes) if soft or weights is not None else labels
         seen = ((1 - smoothing) * share + np.float32(smoothing / classes)).astype(np.float32) if soft else labels
         return (inputs, seen) if weights is None else (inputs, seen, share @ weights)
@@ -100,15 +134,12 @@ def _training_change(train: Mapping[str, Any], data: Data, seed: int) -> Callabl
     return change
 
 
-def _batches(data: Data, split: str, batch_size: int = PREDICT_BATCH, *rest: Any) -> Batches:
-    return Batches(data.inputs, data.label, data.rows[split], batch_size, *rest)
-
-
 def _training(train: Mapping[str, Any], data: Data, seed: int, gpus: int) -> Batches:
     if len(data.rows["train"]) < gpus:
         raise UserError(f"gpu: {gpus} is more than the {len(data.rows['train'])} training images; lower it")
     change = _training_change(train, data, seed)
-    return _batches(data, "train", train["batch_size"], seed, train.get("steps_per_epoch"), change, gpus)
+    steps = train.get("steps_per_epoch")
+    return Batches(data.inputs, data.label, data.rows["train"], train["batch_size"], seed, steps, change, gpus)
 
 
 def _validation(train: Mapping[str, Any], data: Data, gpus: int) -> Batches:
@@ -165,6 +196,13 @@ def _phases(model: Any, network: Any, train: Mapping[str, Any], epochs: int, ste
     return [*first, Phase(epochs, main, train.get("early_stopping"))]
 
 
+def _ends_of_cycles(train: Mapping[str, Any], epochs: int) -> list[int]:
+    """The epochs, counted from 1 and with those of ``head_first``, at the end of each cycle of the schedule but the last."""
+    cycles = train["schedule"].get("cycles", 1)
+    before = train.get("head_first", {}).get("epochs", 0)
+    return [before + k * epochs // cycles for k in range(1, cycles)]
+
+
 def _steps_at_once(network: Any) -> int:
     """How many steps TensorFlow runs in one call, if the study does not say: many, of a few layers behind stored
     activations, whose steps take less time than their calls; other backends gain nothing."""
@@ -186,12 +224,13 @@ def _train_once(
     epochs: int | None,
     on_epoch: OnEpoch | None,
     checkpoints: Checkpoints | None,
+    snapshots: bool,
 ) -> Trained:
-    train = spec["train"]
+    train = {**spec["train"], **({"distill": spec["distill"]} if "distill" in spec else {})}
     keras.utils.clear_session()  # layers are named anew, so equal runs save equal names
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(train.get("precision", "float32"))
-    other = ("train", "architecture", "image_size", "test_time", "gpu")
+    other = ("train", "architecture", "image_size", "test_time", "gpu", "distill", "folds")
     described = {key: value for key, value in spec.items() if key not in other}
     gpus = spec.get("gpu", 1)
     batches, validation = _training(train, data, seed, gpus), _validation(train, data, gpus)
@@ -207,12 +246,18 @@ def _train_once(
         if not images and gpus == 1:
             train = {"steps_per_execution": _steps_at_once(network), **train}
         phases = _phases(model, network, train, epochs or train["epochs"], batches.steps)
+        test_time = spec.get("test_time", ())
+        after = _ends_of_cycles(train, epochs or train["epochs"]) if snapshots else []
+        said = Snapshots(after, lambda: _stacked(predict_run(network, data, test_time, gpus)))
         start = time.monotonic()
-        history = train_network(network, phases, batches, validation, on_epoch=on_epoch, checkpoints=checkpoints)
+        history = train_network(
+            network, phases, batches, validation, on_epoch=on_epoch, checkpoints=checkpoints, snapshots=said
+        )
         seconds = time.monotonic() - start
     if gpus > 1:
         network = keras.Model(network.input, network.output)  # which predicts on one
-    return Trained(model, network, history, batches.images * len(history), seconds)
+    made = [_predictions(data, log_prob) for log_prob in said.made]
+    return Trained(model, network, history, batches.images * len(history), seconds, made)
 
 
 def train_run(
@@ -223,12 +268,16 @@ def train_run(
     epochs: int | None = None,
     on_epoch: OnEpoch | None = None,
     checkpoints: Checkpoints | None = None,
+    snapshots: bool = False,
 ) -> Trained:
     """Build and train the model that ``spec`` describes, plain values as a study's model dumps them.
 
     If a part of it is frozen, ``data.inputs`` are that part's activations, and only the rest is trained; the returned
     model is whole, and was never compiled, so that what is saved of it is the network alone. ``epochs`` overrides the
-    number in ``spec``; those of ``head_first`` come before.
+    number in ``spec``; those of ``head_first`` come before. With ``distill``, training images have the labels that
+    :func:`graft.soft_labels.targets` makes of ``data.soft_labels``, and validation images their own. With ``snapshots``
+    the network predicts the validation and the test split at the end of each cycle of its schedule but the last, at whose
+    end it is the trained network (Huang et al., Snapshot Ensembles, arXiv 1704.00109).
 
     A loss that is not finite is tried again once at a tenth of the rate, if ``on_nan`` says so; batches that do not fit
     into memory are halved, and gradients of twice as many accumulated, up to ``retries`` times.
@@ -238,7 +287,7 @@ def train_run(
     """
     train, gpus = spec["train"], spec.get("gpu", 1)
     try:
-        return _train_once(spec, data, seed, epochs, on_epoch, checkpoints)
+        return _train_once(spec, data, seed, epochs, on_epoch, checkpoints, snapshots)
     except DivergedError as error:
         if train.get("on_nan") != "lower_lr":
             raise
@@ -257,22 +306,46 @@ def train_run(
     changed = {**spec, "train": {**train, **again}}
     if checkpoints:
         checkpoints = Checkpoints(checkpoints.folder, f"{checkpoints.key} {json.dumps(again)}", checkpoints.minutes)
-    return train_run(changed, data, seed, epochs=epochs, on_epoch=on_epoch, checkpoints=checkpoints)
+    return train_run(
+        changed, data, seed, epochs=epochs, on_epoch=on_epoch, checkpoints=checkpoints, snapshots=snapshots
+    )
 
 
-def predict_run(network: Any, data: Data, test_time: Sequence[str] = ()) -> Predictions:
-    """What a trained network says of the validation and the test split, in the mean over views of ``test_time``."""
+def predict_split(
+    network: Any, data: Data, split: str, test_time: Sequence[str] = (), gpus: int = 1
+) -> SplitPredictions:
+    """What a network says of one split, in the mean over views of ``test_time``.
+
+    ``gpus`` is how many share out each batch, inside of :func:`graft.backends.parallel`.
+    """
 
     def shown(images: Any) -> Any:
         return views(images, test_time) if test_time else [images]
 
+    rows = data.rows[split]
+    evenly = np.resize(rows, math.ceil(len(rows) / gpus) * gpus)  # the first ones once more
+    batches = Batches(data.inputs, data.label, evenly, math.ceil(PREDICT_BATCH / gpus) * gpus)
+    log_prob = predict_log_prob(network, batches, shown)[: len(rows)]
+    return SplitPredictions(data.sample_id[rows], data.label[rows], log_prob)
+
+
+def predict_run(network: Any, data: Data, test_time: Sequence[str] = (), gpus: int = 1) -> Predictions:
+    """What a network says of the validation and the test split, each as :func:`predict_split` has it."""
+    splits = {split: predict_split(network, data, split, test_time, gpus) for split in SPLITS}
+    return Predictions(data.classes, splits)
+
+
+def _stacked(predictions: Predictions) -> np.ndarray:
+    """The log probabilities of both splits as one array, to be kept in a checkpoint."""
+    return np.concatenate([predictions.splits[split].log_prob for split in SPLITS])
+
+
+def _predictions(data: Data, log_prob: np.ndarray) -> Predictions:
+    """The inverse of :func:`_stacked`."""
+    parts = np.split(log_prob, [len(data.rows[SPLITS[0]])])
     splits = {
-        split: SplitPredictions(
-            data.sample_id[data.rows[split]],
-            data.label[data.rows[split]],
-            predict_log_prob(network, _batches(data, split), shown),
-        )
-        for split in ("validation", "test")
+        split: SplitPredictions(data.sample_id[data.rows[split]], data.label[data.rows[split]], part)
+        for split, part in zip(SPLITS, parts, strict=True)
     }
     return Predictions(data.classes, splits)
 

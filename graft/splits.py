@@ -145,6 +145,28 @@ def split_index(
     return splits, leaks[both | (leaks["action"] == "left out")].reset_index(drop=True)
 
 
+def fold_splits(index: pd.DataFrame, splits: pd.DataFrame, folds: int, fold: int) -> pd.DataFrame:
+    """``splits``, as :func:`split_index` makes them, with part ``fold`` of ``folds`` as the validation split.
+
+    Training and validation images are parted: of each class every part has as many, to within one, and equal images of a
+    class share a part. The other parts are the training split, and the test split stays (Stone, Cross-Validatory Choice
+    and Assessment of Statistical Predictions, Journal of the Royal Statistical Society B 36, 1974).
+
+    Raises:
+        UserError: there are fewer images than parts.
+    """
+    known = splits.merge(index[["sample_id", "label", "sha1"]], on="sample_id", how="left", validate="one_to_one")
+    ordered = known[known["split"] != "test"].sort_values(["label", "sha1"], kind="stable")
+    image = ordered[["label", "sha1"]]
+    number = (image != image.shift()).any(axis=1).cumsum() - 1
+    if number.max() + 1 < folds:
+        raise UserError(f"folds: {folds} is more than the {number.max() + 1} images to train on and validate; lower it")
+    held_out = ordered.index[number % folds == fold]
+    split = splits["split"].where(splits["split"] == "test", "train")
+    split[held_out] = "validation"
+    return splits.assign(split=split)
+
+
 def _short(name: object) -> str:
     text = " ".join(str(name).split())
     return text if len(text) <= 40 else f"{text[:39]}…"

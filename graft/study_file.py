@@ -98,6 +98,13 @@ def _missing_files(study: Study) -> list[str]:
         if absent := [file for file in model.preset.files if not Path(file).is_file()] if model.preset else []:
             needs = f"a preset is a folder with {', '.join(FILES)}; paths start in {Path.cwd()}"
             problems.append(f"models.{name}.architecture: {absent[0]} does not exist; {needs}")
+    for name, ensemble in study.ensembles.items():
+        files = [other.predictions for other in ensemble.others if other.predictions]
+        problems += [
+            f"ensembles.{name}.members: {file} does not exist; paths start in {Path.cwd()}"
+            for file in files
+            if not Path(file).is_file()
+        ]
     return problems
 
 

@@ -3,7 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import keras
@@ -121,12 +122,29 @@ class _Triangular(keras.optimizers.schedules.LearningRateSchedule):  # type: ign
         return {"rate": self.rate, "peak": self.peak, "steps": self.steps + self.peak}
 
 
+class _CosineCycles(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """Along a cosine from a rate to zero, in each of so many equal parts of the steps."""
+
+    def __init__(self, rate: float, cycles: int, steps: int) -> None:
+        self.rate, self.cycles, self.steps = rate, cycles, steps
+
+    def __call__(self, step: Any) -> Any:
+        # Whole numbers up to the division: a cycle begins at the step at which it should.
+        cycle = keras.ops.cast(step, "float32") * self.cycles / self.steps
+        return self.rate / 2 * (1 + keras.ops.cos(math.pi * (cycle - keras.ops.floor(cycle))))
+
+    def get_config(self) -> dict[str, float]:
+        return {"rate": self.rate, "cycles": self.cycles, "steps": self.steps}
+
+
 def _schedule(schedule: Mapping[str, Any], rate: float, steps: int, warmup_steps: int) -> Any:
     schedules = keras.optimizers.schedules
     if schedule["name"] == "inverse_time":
         return schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=schedule["decay"])
     if schedule["name"] == "triangular":
         return _Triangular(rate, schedule["peak"] * steps, steps)
+    if schedule["name"] == "cosine_cycles":
+        return _CosineCycles(rate, schedule["cycles"], steps)
     if schedule["name"] == "cosine":
         start = {"warmup_target": rate, "warmup_steps": warmup_steps} if warmup_steps else {}
         return schedules.CosineDecay(0.0 if warmup_steps else rate, max(steps - warmup_steps, 1), **start)
@@ -181,7 +199,8 @@ def compile_network(
     ``optimizer`` is its Keras name under ``name`` and its options. So is ``schedule``: ``constant``; ``cosine``
     (Loshchilov and Hutter, SGDR, ICLR 2017, equation 5, without restarts), after ``warmup_steps`` in which the rate grows
     evenly from zero (Goyal et al., arXiv 1706.02677, section 2.2); ``triangular``, evenly up over the share ``peak`` of all
-    steps and down to zero (Smith and Topin, arXiv 1708.07120, section 3, the 1cycle policy without its last part); or
+    steps and down to zero (Smith and Topin, arXiv 1708.07120, section 3, the 1cycle policy without its last part);
+    ``cosine_cycles``, the cosine once more in each of ``cycles`` (Huang et al., arXiv 1704.00109, equation 2); or
     ``inverse_time``, where the rate of step t is ``learning_rate / (1 + decay * t)``, as the ``decay`` of Keras' optimizers
     before 2.11 had it. ``factors`` multiply the rate by the name of the layer. Gradients of ``accumulate`` steps make one
     update. ``ema`` is the momentum of the moving average of weights that is validated and kept (Polyak and Juditsky, SIAM
@@ -223,6 +242,18 @@ class Phase(NamedTuple):
     early_stopping: Mapping[str, Any] | None = None
 
 
+@dataclass
+class Snapshots:
+    """What a network predicts on the way: an array each time, saved and restored with the training.
+
+    ``after`` are the epochs, counted from 1, after which ``predict`` is called; ``made`` is what it said.
+    """
+
+    after: Collection[int]
+    predict: Callable[[], np.ndarray]
+    made: list[np.ndarray] = field(default_factory=list)
+
+
 class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
     """Looks at each step of an epoch: is the loss a number, is it time to save, was the process asked to end?"""
 
@@ -259,9 +290,11 @@ class _Loop:
         on_epoch: OnEpoch | None,
         checkpoints: Checkpoints | None,
         request: Request,
+        snapshots: Snapshots,
     ) -> None:
         self.network, self.train, self.validation, self.total = network, train, validation, total
         self.on_epoch, self.checkpoints, self.request = on_epoch, checkpoints, request
+        self.snapshots = snapshots
         self.history: list[dict[str, float]] = []
         self.number = self.step = self.first_step = self.waited = 0
         self.logs: dict[str, float] = {}
@@ -283,6 +316,7 @@ class _Loop:
         if hasattr(self.network, "jax_state_sync"):
             self.network.jax_state_sync()  # JAX keeps the state of an epoch that runs outside of the variables
         groups = {"state": self._variables(), "metric": self.network.metrics_variables, "best": self.best_weights}
+        groups["snapshot"] = self.snapshots.made
         arrays = {
             f"{name}{k}": np.asarray(keras.ops.convert_to_numpy(value))
             for name, values in groups.items()
@@ -303,6 +337,7 @@ class _Loop:
         for variable, value in zip(self._variables(), saved("state"), strict=True):
             variable.assign(value)
         self.best_weights = saved("best")
+        self.snapshots.made[:] = saved("snapshot")
         self._metrics = saved("metric") if 0 < self.step < self.train.steps else []
         log.info("going on from epoch %d, step %d", len(self.history) + 1, self.step)
         if self.on_epoch:  # whoever listens may have died before it heard of the last
@@ -367,6 +402,8 @@ class _Loop:
         self._say("", values)
         self.history.append({"epoch": epoch + 1, **values, "learning_rate": _rate(self.network.optimizer)})
         self.step = 0
+        if len(self.history) in self.snapshots.after:
+            self.snapshots.made.append(self.snapshots.predict())
         last = self.stopped or len(self.history) == self.total
         if self.checkpoints and (last or self.checkpoints.cheap()):
             self.save()
@@ -392,8 +429,11 @@ def train_network(
     *,
     on_epoch: OnEpoch | None = None,
     checkpoints: Checkpoints | None = None,
+    snapshots: Snapshots | None = None,
 ) -> list[dict[str, float]]:
     """Train a network; returns one row per epoch: loss, accuracy, val_loss, val_accuracy, learning rate.
+
+    ``snapshots`` are made on the way.
 
     With ``checkpoints`` a training that was killed goes on where it was last saved (after every epoch, if that takes little
     of its time, and every so many minutes), and ends with the bits of one that was not. SIGTERM saves first.
@@ -404,7 +444,8 @@ def train_network(
     """
     with until_asked_to_end() as request:
         total = sum(phase.epochs for phase in phases)
-        loop = _Loop(network, train, validation, total, on_epoch, checkpoints, request)
+        snapshots = snapshots or Snapshots((), lambda: np.empty(0))
+        loop = _Loop(network, train, validation, total, on_epoch, checkpoints, request, snapshots)
         state = checkpoints.load() if checkpoints else None
         if state is not None and len(state.place["history"]) > total:
             state = None  # it has trained for longer than is wanted now
@@ -430,6 +471,8 @@ def predict_log_prob(network: Any, batches: Batches, shown: Callable[[Any], Iter
 
     rows = []
     for k in range(len(batches)):
-        each = [predict(view) for view in (shown(batches[k][0]) if shown else [batches[k][0]])]
+        inputs, labels, *_ = batches[k]
+        # TensorFlow on several GPUs says all of it once for each.
+        each = [predict(view)[: len(labels)] for view in (shown(inputs) if shown else [inputs])]
         rows.append(each[0] if len(each) == 1 else (logsumexp(each, axis=0) - np.log(len(each))).astype(np.float32))
     return np.concatenate(rows)

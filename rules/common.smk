@@ -11,6 +11,8 @@ SPLITS = RESULTS / "splits/{dataset}.parquet"
 TUNING = RESULTS / "tuning/{dataset}/{model}"
 RUN = RESULTS / "runs/{dataset}/{model}/seed{seed}"
 ENSEMBLE = RESULTS / "ensembles/{dataset}/{ensemble}"
+EMBEDDING = RESULTS / "embeddings/{dataset}/{trained_on}/{model}/seed{seed}"
+SOFT_LABELS = RESULTS / "soft_labels/{dataset}/{ensemble}"
 TABLES = RESULTS / "tables"
 FIGURES = RESULTS / "figures"
 PAGE = RESULTS / "report.html"
@@ -19,6 +21,10 @@ TRAINED = list(dict.fromkeys((run.dataset, run.model) for run in study.runs))
 TUNED = [(dataset, model) for dataset, model in TRAINED if study.models[model].tune]
 COMBINED = [(dataset, name) for name, item in study.ensembles.items() for dataset in study.datasets_of(item)]
 COMPARED = [dataset for dataset in study.datasets if study.models_on(dataset)]
+RANKED, _ = ranked(
+    {dataset: study.models_on(dataset) + [name for on, name in COMBINED if on == dataset] for dataset in COMPARED}
+)
+GROWN = [(dataset, name) for dataset, name in COMBINED if study.ensembles[name].reads == "predictions"]
 TUNING_FIGURES = ["history", "importance", "parallel_coordinates", "intermediate_values", "slice"]
 SEARCH_FILES = {"search": "search.json", "trials": "trials.csv", "values": "intermediate_values.csv"}
 STEMS = (
@@ -27,6 +33,8 @@ STEMS = (
     + [f"confusion_matrix.{dataset}.{name}" for dataset, name in [*COMBINED, *TRAINED]]
     + [f"tuning_{kind}.{dataset}.{model}" for dataset, model in TUNED for kind in TUNING_FIGURES]
     + [f"sample_grid.{dataset}" for dataset in COMPARED]
+    + [f"growth.{dataset}.{name}" for dataset, name in GROWN]
+    + [f"critical_difference.{metric}" for metric in ("top1", "log_loss") if RANKED]
 )
 FIGURE_FILES = [FIGURES / f"{stem}.{ending}" for stem in STEMS for ending in ("png", "svg", "csv")]
 GRID_PX = 128  # a tile of the sample grid is not worth reading larger images for
@@ -233,8 +241,152 @@ def tuning_files(name):
     return [RESULTS / f"tuning/{dataset}/{model}/{name}" for dataset, model in TUNED]
 
 
-def member_predictions(wildcards):
-    return run_files(study.members(wildcards.ensemble, wildcards.dataset), "predictions.npz")
+def ensembles_that_read(what):
+    """The ensembles whose method reads this of its members, as a constraint of a wildcard."""
+    return "|".join(name for name, item in study.ensembles.items() if item.reads == what) or "(?!)"
+
+
+def method_of(wildcards):
+    return study.ensembles[wildcards.ensemble].method.dump()
+
+
+def temperature_of(wildcards):
+    return bool(study.ensembles[wildcards.ensemble].temperature)
+
+
+def members_of(wildcards):
+    return study.members(wildcards.ensemble, wildcards.dataset)
+
+
+def run_folder(dataset, model, seed):
+    return RESULTS / f"runs/{dataset}/{model}/seed{seed}"
+
+
+def files_of_member(member):
+    """Where what a member predicts is read from."""
+    if member.kind == "file":
+        return [member.file]
+    if member.kind == "trials":
+        return [RESULTS / f"tuning/{member.dataset}/{member.model}/trials/SHA256SUMS"]
+    name = "snapshots.npz" if member.kind == "snapshots" else "predictions.npz"
+    return [run_folder(member.dataset, member.model, seed) / name for seed in member.seeds]
+
+
+def networks_of_member(member):
+    """The models of which a member is, if they are kept."""
+    kept = member.kind in ("run", "folds")
+    return [run_folder(member.dataset, member.model, seed) / "model.keras" for seed in member.seeds if kept]
+
+
+def member_files(wildcards):
+    return [file for member in members_of(wildcards) for file in files_of_member(member)]
+
+
+def member_runs(wildcards, name):
+    """The file of this name of each run that is a member."""
+    return [run_folder(member.dataset, member.model, *member.seeds) / name for member in members_of(wildcards)]
+
+
+def known_predictions(wildcards):
+    """What the members that were trained on the ensemble's data set predict."""
+    members = [member for member in members_of(wildcards) if member.dataset == wildcards.dataset]
+    return [file for member in members for file in files_of_member(member)]
+
+
+def member_embeddings(wildcards):
+    """What the network of each member makes of the images of the ensemble's data set."""
+    return [
+        str(EMBEDDING / "embeddings.npz").format(
+            dataset=wildcards.dataset, trained_on=member.dataset, model=member.model, seed=member.seeds[0]
+        )
+        for member in members_of(wildcards)
+    ]
+
+
+def member_params(wildcards):
+    """What ``ensemble.json`` says of each member before anything is known of its worth."""
+    folder = str(ENSEMBLE).format(**wildcards)
+    rows = []
+    for member in members_of(wildcards):
+        model = study.models.get(member.model)
+        row = {
+            "member": member.name,
+            "kind": member.kind,
+            "dataset": member.dataset,
+            "count": len(files_of_member(member)),
+        }
+        row |= {"model": member.model, "image_size": model.image_size} if model else {}
+        row |= {"seed": member.seeds[0]} if len(member.seeds) == 1 else {}
+        row |= {"test_time": model.test_time} if model and model.test_time else {}
+        row |= {"most": member.most} if member.most else {}
+        if study.ensembles[wildcards.ensemble].reads != "predictions":
+            known = files_of_member(member) if member.dataset == wildcards.dataset else []
+            row["predictions"] = [os.path.relpath(path, folder) for path in known]
+        rows.append(row | {"networks": [os.path.relpath(path, folder) for path in networks_of_member(member)]})
+    return rows
+
+
+def preparation_of_new(wildcards):
+    """How new images become those that a network sees."""
+    dataset = study.datasets[wildcards.dataset]
+    return {"resize": dataset.resize, "interpolation": dataset.interpolation}
+
+
+def averaged_images(wildcards):
+    return images_of(wildcards.dataset, members_of(wildcards)[0].model)
+
+
+def averaged_test_time(wildcards):
+    return study.models[members_of(wildcards)[0].model].test_time or []
+
+
+def soft_labels_of(wildcards):
+    """What the ensemble that a model learns from says, if there is one."""
+    distill = study.models[wildcards.model].distill
+    path = str(SOFT_LABELS / "soft_labels.npz")
+    return path.format(dataset=wildcards.dataset, ensemble=distill.ensemble) if distill else []
+
+
+def soft_labels_input():
+    """The input of a rule that is the soft labels a model learns from, where any model does."""
+    return {"soft_labels": soft_labels_of} if study.students else {}
+
+
+def makes_snapshots(model):
+    return model.train.schedule.name == "cosine_cycles"
+
+
+def models_where(holds):
+    """The models of which this holds, as a constraint of a wildcard."""
+    return "|".join(name for name, model in study.models.items() if holds(model)) or "(?!)"
+
+
+def teacher_networks(wildcards):
+    """The networks that an ensemble asks about new images."""
+    if study.ensembles[wildcards.ensemble].reads == "weights":
+        return [str(ENSEMBLE / "model.keras").format(**wildcards)]
+    return [network for member in members_of(wildcards) for network in networks_of_member(member)]
+
+
+def teacher_predictions(wildcards):
+    """What a method is fitted on again."""
+    return member_files(wildcards) if study.ensembles[wildcards.ensemble].reads == "predictions" else []
+
+
+def teacher_head(wildcards):
+    return (
+        [str(ENSEMBLE / "head.npz").format(**wildcards)]
+        if study.ensembles[wildcards.ensemble].reads == "embeddings"
+        else []
+    )
+
+
+def teacher_sizes(wildcards):
+    return sorted({study.models[member.model].image_size for member in members_of(wildcards)})
+
+
+def teacher_images(wildcards):
+    return [STORES[wildcards.dataset] / f"{size}px/SHA256SUMS" for size in teacher_sizes(wildcards)]
 
 
 def named_predictions(wildcards):

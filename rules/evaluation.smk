@@ -1,10 +1,13 @@
-"""Every metric of every run and ensemble, from predictions alone."""
+"""Every metric of every run and ensemble, and what tells them apart, from predictions alone."""
+
+ENSEMBLE_FOLDERS = [RESULTS / f"ensembles/{dataset}/{name}" for dataset, name in COMBINED]
 
 
 rule evaluate_runs:
     input:
         runs=run_files(study.runs, "predictions.npz"),
-        ensembles=[RESULTS / f"ensembles/{dataset}/{name}/predictions.npz" for dataset, name in COMBINED],
+        ensembles=[folder / "predictions.npz" for folder in ENSEMBLE_FOLDERS],
+        ensemble_facts=[folder / "ensemble.json" for folder in ENSEMBLE_FOLDERS],
     output:
         runs=report(
             TABLES / "runs.csv",
@@ -27,15 +30,7 @@ rule evaluate_runs:
         sums=TABLES / "SHA256SUMS",
     params:
         runs=[list(run) for run in study.runs],
-        ensembles=[
-            [
-                dataset,
-                name,
-                study.ensembles[name].method.name,
-                len(study.members(name, dataset)),
-            ]
-            for dataset, name in COMBINED
-        ],
+        ensembles=[[dataset, name, study.ensembles[name].method.name] for dataset, name in COMBINED],
         code=fingerprint("evaluate_runs"),
     log:
         LOGS / "evaluate_runs.log",
@@ -49,3 +44,38 @@ rule evaluate_runs:
         "../envs/analysis.yaml"
     script:
         "../scripts/evaluate_runs.py"
+
+
+rule compare_models:
+    input:
+        runs=run_files(study.runs, "predictions.npz"),
+        ensembles=[folder / "predictions.npz" for folder in ENSEMBLE_FOLDERS],
+    output:
+        pairs=report(
+            TABLES / "pairs.csv",
+            category="Tables",
+            labels={"table": "pairs"},
+            caption="captions/pairs.rst",
+        ),
+        ranks=report(
+            TABLES / "ranks.csv",
+            category="Tables",
+            labels={"table": "ranks"},
+            caption="captions/ranks.rst",
+        ),
+        sums=TABLES / "comparisons.sha256",
+    params:
+        names=[[run.dataset, run.model] for run in study.runs] + [list(names) for names in COMBINED],
+        code=fingerprint("compare_models"),
+    log:
+        LOGS / "compare_models.log",
+    benchmark:
+        BENCHMARKS / "compare_models.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="1h",
+    conda:
+        "../envs/analysis.yaml"
+    script:
+        "../scripts/compare_models.py"

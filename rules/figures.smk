@@ -117,3 +117,47 @@ rule draw_tuning:
         "../envs/analysis.yaml"
     script:
         "../scripts/draw_tuning.py"
+
+
+rule draw_critical_difference:
+    input:
+        comparisons=TABLES / "comparisons.sha256",
+    output:
+        **figure_files("critical_difference.{metric}", **{"data set": "all", "metric": "{metric}"}),
+    params:
+        code=fingerprint("draw_critical_difference"),
+    wildcard_constraints:
+        metric="top1|log_loss",
+    log:
+        LOGS / "draw_critical_difference/{metric}.log",
+    benchmark:
+        BENCHMARKS / "draw_critical_difference/{metric}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="1h",
+    conda:
+        "../envs/analysis.yaml"
+    script:
+        "../scripts/draw_critical_difference.py"
+
+
+rule draw_growth:
+    input:
+        growth=ENSEMBLE / "growth.csv",
+    output:
+        **figure_files("growth.{dataset}.{ensemble}", model="{ensemble}"),
+    params:
+        code=fingerprint("draw_growth"),
+    log:
+        LOGS / "draw_growth/{dataset}/{ensemble}.log",
+    benchmark:
+        BENCHMARKS / "draw_growth/{dataset}/{ensemble}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="1h",
+    conda:
+        "../envs/analysis.yaml"
+    script:
+        "../scripts/draw_growth.py"

@@ -4,6 +4,7 @@
 rule tune_model:
     input:
         **weights_input(tuning_run),
+        **soft_labels_input(),
         **arrays_input(tuning_run),
         index=index_of,
         splits=SPLITS,
@@ -65,6 +66,7 @@ rule collect_trials:
 rule rerun_trial:
     input:
         **weights_input(tuning_run),
+        **soft_labels_input(),
         **arrays_input(tuning_run),
         index=index_of,
         splits=SPLITS,

@@ -1,31 +1,34 @@
-"""Combines the saved predictions of finished runs."""
+"""Combines the saved predictions of finished networks, and says how diverse they are."""
 
 from pathlib import Path
 
 from graft.ensembles import combine
-from graft.files import record_sums, replacing, verified, write_csv, write_json
+from graft.files import record_sums, replacing, write_csv, write_json
 from graft.jobs import job
-from graft.predictions import load_predictions, save_predictions
+from graft.members import against_best, describe_ensemble, diversity_tables, member_table, read_members
+from graft.predictions import save_predictions
 
 with job(snakemake) as say:
-    paths = dict(zip(map(tuple, snakemake.params.members), snakemake.input.predictions, strict=True))
-    members = {f"{model} seed {seed}": load_predictions(verified(path)) for (_, model, seed), path in paths.items()}
-    combined = combine(members, snakemake.params.method, snakemake.params.temperature)
-    rows = [
-        {"dataset": dataset, "model": model, "seed": seed, "weight": weight}
-        for (dataset, model, seed), weight in zip(paths, combined.weights, strict=True)
-    ]
-    described = {"method": snakemake.params.method}
-    if combined.temperature is not None:
-        described["temperature"] = combined.temperature
-    if combined.facts:
-        described["fitted"] = combined.facts
-    described["members"] = rows
+    params, output = snakemake.params, {name: Path(path) for name, path in snakemake.output.items() if name != "sums"}
+    members = read_members(params.members, snakemake.input.predictions, params.best, output["ensemble"].parent)
+    predictions = {name: member.predictions for name, member in members.items()}
+    combined = combine(predictions, params.method, params.temperature)
+    facts = describe_ensemble(
+        [member.facts for member in members.values()],
+        combined.weights,
+        method=params.method,
+        temperature=combined.temperature,
+        fitted=combined.facts,
+        classes=combined.predictions.classes,
+        preparation=params.preparation,
+        best=against_best(predictions, combined.predictions),
+    )
+    diversity, growth = diversity_tables(predictions)
 
-    output = {name: Path(path) for name, path in snakemake.output.items() if name != "sums"}
     with replacing(output["predictions"]) as beside:
         save_predictions(beside, combined.predictions)
-    write_json(output["ensemble"], described)
-    write_csv(output["members"], rows)
+    write_json(output["ensemble"], facts)
+    for name, table in {"members": member_table(facts), "diversity": diversity, "growth": growth}.items():
+        write_csv(output[name], table)
     record_sums(snakemake.output.sums, output.values())
-    say(f"{len(rows)} members combined")
+    say(f"{len(members)} members combined")

@@ -1,23 +1,23 @@
 """Computes every metric of every run and ensemble."""
 
-from pathlib import Path
-
-from graft.files import record_sums, verified, write_csv
+from graft.files import read_json, record_sums, verified, write_csv
 from graft.jobs import job
 from graft.predictions import load_predictions
-from graft.tables import ensemble_table, over_seeds, run_table
+from graft.tables import ensemble_table, measured, over_seeds, run_table
 
 with job(snakemake) as say:
-    runs = run_table(
+    members = [len(read_json(verified(path))["members"]) for path in snakemake.input.ensemble_facts]
+    runs = measured(
         (run, load_predictions(verified(path)))
         for run, path in zip(snakemake.params.runs, snakemake.input.runs, strict=True)
     )
-    ensembles = ensemble_table(
-        (name, load_predictions(verified(path)))
-        for name, path in zip(snakemake.params.ensembles, snakemake.input.ensembles, strict=True)
+    ensembles = measured(
+        ([*name, number], load_predictions(verified(path)))
+        for name, number, path in zip(snakemake.params.ensembles, members, snakemake.input.ensembles, strict=True)
     )
-    output = {name: Path(path) for name, path in snakemake.output.items() if name != "sums"}
-    for name, table in {"runs": runs, "models": over_seeds(runs), "ensembles": ensembles}.items():
-        write_csv(output[name], table)
-    record_sums(snakemake.output.sums, output.values())
+    of_runs = run_table(runs)
+    tables = {"runs": of_runs, "models": over_seeds(of_runs, runs), "ensembles": ensemble_table(ensembles)}
+    for name, table in tables.items():
+        write_csv(snakemake.output[name], table)
+    record_sums(snakemake.output.sums, [snakemake.output[name] for name in tables])
     say(f"{len(snakemake.input.runs)} runs and {len(snakemake.input.ensembles)} ensembles measured")

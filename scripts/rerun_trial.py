@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from graft.arrays import gather, open_inputs
+from graft.arrays import gather, open_inputs, open_soft_labels
 from graft.backends import device_facts, start_backend
 from graft.devices import lease_gpus
 from graft.files import read_json, record_sums, verified, write_json
@@ -26,7 +26,8 @@ with job(snakemake) as say, lease_gpus(gpus, snakemake.params.compute["backend"]
         from graft.tuning.trials import train_trial
 
         index, splits = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.splits))
-        data = gather(index, splits, open_inputs(snakemake.input.images, snakemake.input.get("features")))
+        inputs = open_inputs(snakemake.input.images, snakemake.input.get("features"))
+        data = gather(index, splits, inputs, open_soft_labels(snakemake.input.get("soft_labels")))
         tune, trial = snakemake.params.tune, best[0]
         chosen = chosen_spec(snakemake.params.model, tune["space"], trial["params"])
         now = f"trial {trial['trial']}: {tune['metric']} {trial['value']:.4f} in the search"

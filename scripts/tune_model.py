@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from graft.arrays import gather, open_inputs
+from graft.arrays import gather, open_inputs, open_soft_labels
 from graft.backends import device_facts, load_backend, start_backend
 from graft.devices import lease_gpus
 from graft.files import record_sums, sha256, verified, write_json
@@ -25,7 +25,8 @@ with job(snakemake) as say, lease_gpus(gpus, snakemake.params.compute["backend"]
     from graft.tuning.workers import work
 
     index, splits = (pd.read_parquet(verified(path)) for path in (snakemake.input.index, snakemake.input.splits))
-    data = gather(index, splits, open_inputs(snakemake.input.images, snakemake.input.get("features")))
+    inputs = open_inputs(snakemake.input.images, snakemake.input.get("features"))
+    data = gather(index, splits, inputs, open_soft_labels(snakemake.input.get("soft_labels")))
     tune, keep = snakemake.params.tune, snakemake.params.keep
     depends = [snakemake.params.compute, snakemake.params.code, *map(sha256, snakemake.input)]
     spec = with_weights(snakemake.params.model, snakemake.input.get("weights"))

@@ -1,6 +1,6 @@
 """A reduced variant of a study: fewer models, images, epochs, seeds and trials, the same stages."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -33,14 +33,24 @@ def _at_most(plain: Plain, key: str, limit: int | None) -> None:
         plain[key] = min(plain[key], limit)
 
 
+def _sources(study: "Study", name: str) -> Iterator[str]:
+    """The models that another one starts or learns from."""
+    model = study.models[name]
+    if model.own_weights is not None and model.own_weights.run is not None:
+        yield model.own_weights.run
+    if model.distill:
+        teacher = study.ensembles[model.distill.ensemble]
+        yield from (other.run for other in teacher.others if other.run)
+        yield from teacher.models_among([*study.models], study.apart)
+
+
 def _with_sources(study: "Study", names: list[str]) -> list[str]:
-    """These models and those whose weights they start from, however far, in the study's order."""
+    """These models and those that they need, however far, in the study's order."""
     wanted, todo = set(names), list(names)
     while todo:
-        own = study.models[todo.pop()].own_weights
-        if own is not None and own.run is not None and own.run not in wanted:
-            wanted.add(own.run)
-            todo.append(own.run)
+        found = [name for name in _sources(study, todo.pop()) if name not in wanted]
+        wanted.update(found)
+        todo += found
     return [name for name in study.models if name in wanted]
 
 
@@ -51,22 +61,26 @@ def _keep_models(study: "Study", plain: Plain, kept: list[str]) -> None:
     plain["datasets"] = {name: value for name, value in plain["datasets"].items() if trained[name]}
     ensembles: Plain = {}
     for name, ensemble in study.ensembles.items():
-        members = kept if ensemble.members == "all" else [member for member in ensemble.members if member in kept]
-        datasets = [data for data in study.datasets_of(ensemble) if set(members) & set(trained[data])]
+        left = ensemble.within(kept)
+        datasets = [
+            data for data in study.datasets_of(ensemble) if left.models_among(trained[data], study.apart) or left.others
+        ]
         if datasets:
-            chosen = ensemble.members if ensemble.members == "all" else members
-            ensembles[name] = plain["ensembles"][name] | {"members": chosen, "datasets": datasets}
+            ensembles[name] = left.dump() | {"datasets": datasets}
     plain["ensembles"] = ensembles
     if "reference" in plain:
-        left = [f for f in plain["reference"]["figures"] if f["of"] in {*kept, *ensembles}]
-        plain["reference"]["figures"] = left
-        if not left:
+        figures = [f for f in plain["reference"]["figures"] if f["of"] in {*kept, *ensembles}]
+        plain["reference"]["figures"] = figures
+        if not figures:
             del plain["reference"]
 
 
 def _shorten(model: Plain, limits: Limits) -> None:
     train: Plain = model["train"]
     _at_most(train, "epochs", limits.epochs)
+    if "cycles" in train["schedule"]:
+        cycles = train["schedule"]["cycles"] = min(train["schedule"]["cycles"], max(train["epochs"], 2))
+        train["epochs"] = max(train["epochs"] // cycles, 1) * cycles
     if train.get("warmup_epochs", 0) >= train["epochs"]:
         del train["warmup_epochs"]
     _at_most(train.get("head_first", {}), "epochs", limits.epochs)

@@ -20,6 +20,7 @@ from graft.config.base import (
     LAYER,
     Count,
     OnDatasets,
+    Positive,
     Seed,
     Strict,
     choice,
@@ -57,6 +58,15 @@ class OtherWeights(Strict):
         return self
 
 
+class Distill(Strict):
+    """The ensemble whose probabilities are the training labels, how much softer they are made, and their weight beside the
+    true labels."""
+
+    ensemble: str
+    temperature: Positive = 1.0
+    weight: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
 class Model(OnDatasets):
     """A network, the size of the images that it sees, the weights that it starts from, and how it is trained."""
 
@@ -68,12 +78,34 @@ class Model(OnDatasets):
     tune: Tune | None = None
     gpu: Count | None = None
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    distill: Distill | None = None
     why: str | None = None
 
     @field_validator("seeds")
     @classmethod
     def _differ(cls, seeds: list[int] | None) -> list[int] | None:
         return seeds if seeds is None else each_differs(seeds)
+
+    @model_validator(mode="after")
+    def _folds_are_runs(self) -> "Model":
+        if self.folds is not None and self.seeds is not None:
+            text = "and seeds do not go together: a model with folds has one run for each, with its number as seed"
+            raise PydanticCustomError("problems", "problems", {"problems": [(("folds",), text)]})
+        if self.folds is not None and self.distill:
+            text = "and distill do not go together: there are no soft labels of the validation images in other folds"
+            raise PydanticCustomError("problems", "problems", {"problems": [(("folds",), text)]})
+        if self.folds is not None and self.tune and self.tune.refit == "continue":
+            text = "continue needs the images of the trial, and those of a fold are others"
+            raise PydanticCustomError("problems", "problems", {"problems": [(("tune", "refit"), text)]})
+        return self
+
+    @model_validator(mode="after")
+    def _soft_labels_are_softened_once(self) -> "Model":
+        if self.distill and self.train.label_smoothing is not None:
+            text = "softens labels that distill softens already; leave this out and set distill.temperature"
+            raise PydanticCustomError("problems", "problems", {"problems": [(("train", "label_smoothing"), text)]})
+        return self
 
     @model_validator(mode="after")
     def _head_is_first_of_something(self) -> "Model":
@@ -151,7 +183,7 @@ class Model(OnDatasets):
     @property
     def reads(self) -> tuple[Any, ...]:
         """What decides the arrays that the model trains on."""
-        return (self.image_size,)
+        return (self.image_size, self.distill and self.distill.ensemble)
 
     @property
     def code_modules(self) -> tuple[str, ...]:
@@ -219,14 +251,15 @@ class Backbone(Model):
         network = dict(self.trained)
         head, train = network.pop("head"), network.pop("train")
         network.pop("test_time", None)
-        network.pop("gpu", None)
+        for key in ("gpu", "folds", "distill"):
+            network.pop(key, None)
         network.pop("freeze_batch_norm", None)  # in the frozen part it is frozen either way
         network |= {"head": {"pooling": head["pooling"]}} if self.freeze == "all" else {}
         return network | ({key: train[key] for key in ("augment", "views")} if self.train.views else {})
 
     @property
     def reads(self) -> tuple[Any, ...]:
-        return (self.image_size, self.frozen, self.frozen and self.frozen_part)
+        return (*super().reads, self.frozen, self.frozen and self.frozen_part)
 
     @property
     def cut(self) -> str:

@@ -1,10 +1,9 @@
 """A whole study, and what follows from it: runs, members, folders."""
 
 from functools import cached_property
-from operator import attrgetter
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from graft.config.base import (
@@ -14,47 +13,14 @@ from graft.config.base import (
     Seed,
     Strict,
     each_differs,
-    each_known,
-    named_parts,
     short_hash,
-    word_or,
 )
+from graft.config.checks import study_problems
 from graft.config.data import Dataset
+from graft.config.ensembles import Ensemble, Member, Other
 from graft.config.limits import Limits
 from graft.config.models import AnyModel, Backbone
 from graft.config.reference import Reference
-from graft.registry import parts
-from graft.words import nearest
-
-Problems = list[tuple[tuple[str | int, ...], str]]
-
-ONE_GPU = {
-    "train.accumulate": None,
-    "train.retries": None,  # which accumulates
-    "train.jit": False,
-    "train.steps_per_execution": 1,
-    **{f"train.optimizer.{clip}": None for clip in ("clipnorm", "global_clipnorm", "clipvalue")},
-}
-"""What Keras on TensorFlow does with one GPU alone, and the value that switches it off: with several it clips the gradients
-of each by themselves, and fails at the rest."""
-
-
-class Ensemble(OnDatasets):
-    """Finished models that are combined, from their saved predictions alone."""
-
-    method: named_parts("graft.ensembles")  # type: ignore[valid-type]
-    members: word_or(("all",), "a list of models", list=list[str]) = "all"  # type: ignore[valid-type]
-    temperature: bool | None = None
-
-    @field_validator("members")
-    @classmethod
-    def _are_models(cls, names: str | list[str], info: ValidationInfo) -> str | list[str]:
-        return names if isinstance(names, str) else each_known(names, info, "models", "model")
-
-    @property
-    def code_modules(self) -> tuple[str, ...]:
-        """What a job with this ensemble runs beside the modules that its script imports."""
-        return (parts("graft.ensembles")[self.method.name].module,)
 
 
 class Features(Strict):
@@ -97,19 +63,7 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Study":
-        problems: Problems = []
-        for name, ensemble in self.ensembles.items():
-            if name in self.models:
-                problems.append((("ensembles", name), "a model has this name too; results need names of their own"))
-            for dataset in self.datasets_of(ensemble):
-                trained = self.models_on(dataset)
-                members = trained if ensemble.members == "all" else ensemble.members
-                text = f"does not train on {dataset!r}; name under datasets what this ensemble is for"
-                problems += [(("ensembles", name), f"{member} {text}") for member in members if member not in trained]
-                if not members:
-                    problems.append((("ensembles", name), f"no model trains on {dataset!r}"))
-        problems += _weights_problems(self) + _gpu_problems(self) + _reference_problems(self)
-        if problems:
+        if problems := study_problems(self):
             raise PydanticCustomError("problems", "problems", {"problems": problems})
         return self
 
@@ -145,8 +99,19 @@ class Study(Strict):
         )
 
     def seeds_of(self, model: str) -> list[int]:
-        """The seeds of a model's runs: its own, or the study's."""
-        return self.models[model].seeds or self.seeds
+        """The seeds of a model's runs: its own, or the study's; of a model with folds, the number of each."""
+        trained = self.models[model]
+        return trained.seeds or (list(range(trained.folds)) if trained.folds else self.seeds)
+
+    @cached_property
+    def students(self) -> list[str]:
+        """The models that learn from an ensemble."""
+        return [name for name, model in self.models.items() if model.distill]
+
+    @cached_property
+    def apart(self) -> list[str]:
+        """The models that are members of an ensemble only where they are named in full: students, and those with folds."""
+        return [name for name, model in self.models.items() if model.distill or model.folds]
 
     def starts_from(self, run: Run) -> Run | None:
         """The run whose weights another one starts from."""
@@ -159,78 +124,32 @@ class Study(Strict):
         """The image sizes, in pixels, of the models that train on a data set."""
         return sorted({self.models[name].image_size for name in self.models_on(dataset)})
 
-    def members(self, ensemble: str, dataset: str) -> list[Run]:
-        """The runs that an ensemble combines on a data set: every seed of each member."""
-        names = self.ensembles[ensemble].members
-        chosen = self.models_on(dataset) if names == "all" else names
-        return [Run(dataset, name, seed) for name in chosen for seed in self.seeds_of(name)]
+    def members(self, ensemble: str, dataset: str) -> list[Member]:
+        """What an ensemble combines on a data set: runs, in the order of models and seeds, and then all others."""
+        item, members = self.ensembles[ensemble], list[Member]()
+        for name in item.models_among(self.models_on(dataset), self.apart):
+            seeds = self.seeds_of(name)
+            if self.models[name].folds:
+                members.append(Member("folds", f"{name} folds", dataset, name, tuple(seeds)))
+            else:
+                members += [Member("run", f"{name} seed {seed}", dataset, name, (seed,)) for seed in seeds]
+        for other in item.others:
+            members += self._other_members(other, dataset)
+        return members
 
-
-def _weights_problems(study: Study) -> Problems:
-    """What is wrong with models that start from the weights of another run."""
-    problems: Problems = []
-    for name, model in study.models.items():
-        weights = model.own_weights
-        if weights is None or weights.run is None:
-            continue
-        place, source = ("models", name, "weights", "run"), study.models[weights.run]
-        chain = [name]
-        while (own := study.models[chain[-1]].own_weights) and own.run and own.run not in chain:
-            chain.append(own.run)
-        if own and own.run:
-            problems.append((place, f"{' starts from '.join([*chain, own.run])}; no run can come before itself"))
-            continue
-        if source.architecture != model.architecture:
-            problems.append(
-                (
-                    place,
-                    f"{weights.run!r} is of architecture {source.architecture}, and this model of {model.architecture}",
-                )
-            )
-        for dataset in [weights.dataset] if weights.dataset else study.datasets_of(model):
-            if dataset not in study.datasets_of(source):
-                text = f"{weights.run!r} does not train on {dataset!r}; name under dataset one on which it does"
-                problems.append((place, text))
-        if lacking := [str(seed) for seed in study.seeds_of(name) if seed not in study.seeds_of(weights.run)]:
-            problems.append((place, f"{weights.run!r} has no run with seed {', '.join(lacking)}, which this model has"))
-    return problems
-
-
-def _gpu_problems(study: Study) -> Problems:
-    """What the backend cannot do for models that train on several GPUs."""
-    problems: Problems = []
-    for name, model in study.models.items():
-        if (model.gpu or 1) == 1:
-            continue
-        if study.backend == "torch":
-            text = f"{model.gpu} with backend: torch is not offered; allowed: 1, or backend: tensorflow or jax"
-            problems.append((("models", name, "gpu"), text))
-        elif study.backend == "tensorflow":
-            text = f"does not work with gpu: {model.gpu} on backend: tensorflow; leave it out, or take backend: jax"
-            given = [path for path, off in ONE_GPU.items() if attrgetter(path)(model) not in (None, off)]
-            opened = [path for path in ONE_GPU if model.tune and path in model.tune.space]
-            problems += [(("models", name, *path.split(".")), text) for path in given]
-            problems += [(("models", name, "tune", "space", path), text) for path in opened]
-    return problems
-
-
-def _reference_problems(study: Study) -> Problems:
-    """What is wrong with published figures; fills in their data set, where there is no choice."""
-    problems: Problems = []
-    figures = []
-    for k, figure in enumerate(study.reference.figures if study.reference else ()):
-        place = ("reference", "figures", k)
-        item = study.models.get(figure.of) or study.ensembles.get(figure.of)
-        if item is None:
-            text = f"{figure.of!r} is no model or ensemble of this study"
-            problems.append(((*place, "of"), text + nearest(figure.of, [*study.models, *study.ensembles])))
-            continue
-        choice = study.datasets_of(item)
-        if figure.dataset is None and len(choice) > 1:
-            problems.append(((*place, "dataset"), f"is required, for {figure.of} is for {', '.join(choice)}"))
-        elif figure.dataset is not None and figure.dataset not in choice:
-            problems.append(((*place, "dataset"), f"{figure.of} is for {', '.join(choice)}, not {figure.dataset!r}"))
-        figures.append(figure.model_copy(update={"dataset": figure.dataset or choice[0]}))
-    if study.reference and not problems:
-        object.__setattr__(study, "reference", study.reference.model_copy(update={"figures": figures}))
-    return problems
+    def _other_members(self, other: Other, dataset: str) -> list[Member]:
+        if other.predictions:
+            return [Member("file", str(other.called), dataset, file=other.predictions)]
+        if other.trials:
+            return [Member("trials", f"{other.trials} trial", dataset, other.trials, most=other.best)]
+        if other.snapshots:
+            model, most = other.snapshots, other.last
+            return [
+                Member("snapshots", f"{model} seed {seed} snapshot", dataset, model, (seed,), most)
+                for seed in self.seeds_of(model)
+            ]
+        assert other.run and other.dataset
+        return [
+            Member("run", f"{other.run} on {other.dataset} seed {seed}", other.dataset, other.run, (seed,))
+            for seed in self.seeds_of(other.run)
+        ]

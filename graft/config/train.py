@@ -108,6 +108,11 @@ class Cosine(Strict):
     name: Literal["cosine"]
 
 
+class CosineCycles(Strict):
+    name: Literal["cosine_cycles"]
+    cycles: Annotated[int, Field(ge=2)]
+
+
 class InverseTime(Strict):
     name: Literal["inverse_time"]
     decay: Positive
@@ -118,7 +123,13 @@ class Triangular(Strict):
     peak: Share = 0.25
 
 
-SCHEDULES = {"constant": Constant, "cosine": Cosine, "inverse_time": InverseTime, "triangular": Triangular}
+SCHEDULES = {
+    "constant": Constant,
+    "cosine": Cosine,
+    "cosine_cycles": CosineCycles,
+    "inverse_time": InverseTime,
+    "triangular": Triangular,
+}
 
 
 class HeadFirst(Strict):
@@ -182,4 +193,25 @@ class Train(Strict):
             raise PydanticCustomError("graft", "warmup_epochs needs schedule: cosine")
         if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs:
             raise PydanticCustomError("graft", "warmup_epochs must be fewer than epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _cycles_are_whole(self) -> "Train":
+        if self.schedule.name != "cosine_cycles":
+            return self
+        problems: list[tuple[tuple[str, ...], str]] = []
+        cycles = self.schedule.cycles
+        if self.epochs % cycles:
+            below = self.epochs // cycles * cycles
+            near = " or ".join(str(epochs) for epochs in (below, below + cycles) if epochs)
+            text = f"{self.epochs} is no multiple of schedule.cycles: {cycles}, which have equally many epochs each"
+            problems.append((("epochs",), f"{text}; take {near}"))
+        if self.early_stopping is not None:
+            text = "does not go with schedule: cosine_cycles, whose every cycle comes to its end; leave out either"
+            problems.append((("early_stopping",), text))
+        if self.ema is not None:
+            text = "does not go with schedule: cosine_cycles, whose every cycle ends in weights of its own; leave out either"
+            problems.append((("ema",), text))
+        if problems:
+            raise PydanticCustomError("problems", "problems", {"problems": problems})
         return self

@@ -4,7 +4,7 @@ A method is fitted on the validation split: it takes log probabilities (members,
 a :class:`~graft.ensembles.base.Combination`, which is then applied to each split.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,17 @@ class Combined(NamedTuple):
     """By which log probabilities were divided, if that was asked for."""
 
 
+class Fitted(NamedTuple):
+    """An ensemble that can be applied: what :class:`Combined` says of it, and the function of its members' predictions."""
+
+    weights: list[float]
+    facts: Mapping[str, Any]
+    temperature: float | None
+    apply: Callable[[np.ndarray], np.ndarray]
+    """Log probabilities (members, n, classes), in the order of the members, to (n, classes), float32; divided by the
+    temperature, if there is one."""
+
+
 def _check(members: Mapping[str, Predictions]) -> None:
     if not members:
         raise UserError("an ensemble needs at least one member; name models that were trained")
@@ -46,23 +57,40 @@ def _check(members: Mapping[str, Predictions]) -> None:
         )
 
 
-def combine(members: Mapping[str, Predictions], method: Mapping[str, Any], temperature: bool = False) -> Combined:
-    """Fit the ``method`` that a study names on the members' validation split and apply it to every split.
+def _fit(aligned: Predictions, method: Mapping[str, Any], temperature: bool) -> Fitted:
+    _, label, log_prob = aligned.splits["validation"]
+    options = {key: value for key, value in method.items() if key != "name"}
+    found = parts(__name__)[method["name"]].function(log_prob, label, **options)
+    if not temperature:
+        return Fitted(found.weights, found.facts, None, found.apply)
+    best = best_temperature(found.apply(log_prob), label)
+    return Fitted(found.weights, found.facts, best, lambda members: scaled(found.apply(members), best))
+
+
+def fit(members: Mapping[str, Predictions], method: Mapping[str, Any], temperature: bool = False) -> Fitted:
+    """Fit the ``method`` that a study names on the members' validation split; other splits are not looked at.
 
     With ``temperature``, what comes out is then divided by the temperature of least validation log loss and normalised.
 
     Raises:
         UserError: there is no member, a probability is NaN, or two members differ in classes, samples or labels.
     """
+    validation = {
+        name: member._replace(splits={split: found for split, found in member.splits.items() if split == "validation"})
+        for name, member in members.items()
+    }
+    _check(validation)
+    return _fit(align(validation), method, temperature)
+
+
+def combine(members: Mapping[str, Predictions], method: Mapping[str, Any], temperature: bool = False) -> Combined:
+    """As :func:`fit`, and what was fitted is applied to every split.
+
+    Raises:
+        UserError: as :func:`fit`, or of two members one alone has predictions of a split.
+    """
     _check(members)
     aligned = align(members)
-    options = {key: value for key, value in method.items() if key != "name"}
-    _, label, log_prob = aligned.splits["validation"]
-    combination = parts(__name__)[method["name"]].function(log_prob, label, **options)
-    splits = {
-        name: split._replace(log_prob=combination.apply(split.log_prob)) for name, split in aligned.splits.items()
-    }
-    fitted = best_temperature(splits["validation"].log_prob, label) if temperature else None
-    if fitted is not None:
-        splits = {name: split._replace(log_prob=scaled(split.log_prob, fitted)) for name, split in splits.items()}
-    return Combined(Predictions(aligned.classes, splits), combination.weights, dict(combination.facts), fitted)
+    fitted = _fit(aligned, method, temperature)
+    splits = {name: split._replace(log_prob=fitted.apply(split.log_prob)) for name, split in aligned.splits.items()}
+    return Combined(Predictions(aligned.classes, splits), fitted.weights, dict(fitted.facts), fitted.temperature)

@@ -9,6 +9,7 @@ import pytest
 
 from graft.config import Run, Study
 from graft.config.data import Split
+from graft.config.ensembles import Member
 from graft.config.models import Head
 from graft.config.train import Adam, EarlyStopping, Train
 
@@ -19,6 +20,38 @@ def without(study: dict[str, Any], *path: str) -> dict[str, Any]:
         place = place[key]
     del place[path[-1]]
     return study
+
+
+def test_members_by_pattern_folds_trials_and_files(study: dict[str, Any], read: Any, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.touch()
+    study["models"]["parted"] = study["models"]["small"] | {"folds": 3}
+    study["models"]["student"] = study["models"]["small"] | {"distill": {"ensemble": "everything"}}
+    study["ensembles"] |= {
+        "fitting": {"method": "soft_vote", "members": ["*e*", "small"]},
+        "parts": {"method": "soft_vote", "members": ["parted"]},
+        "more": {
+            "method": "soft_vote",
+            "members": [{"trials": "tuned", "best": 2}, {"predictions": str(other)}],
+            "datasets": ["digits"],
+        },
+        "joined": {"method": "concat", "members": [{"run": "probe", "dataset": "more"}], "datasets": ["digits"]},
+    }
+    found = read(study)
+    names = {name: [member.name for member in found.members(name, "digits")] for name in found.ensembles}
+    assert names["fitting"] == [
+        "probe seed 0",
+        "probe seed 1",
+        "tuned seed 0",
+        "tuned seed 1",
+        "small seed 0",
+        "small seed 1",
+    ]
+    assert {name.split()[0] for name in names["everything"]} == {"small", "probe", "tuned"}  # no student, no folds
+    assert found.members("parts", "digits") == [Member("folds", "parted folds", "digits", "parted", (0, 1, 2))]
+    assert [(m.kind, m.most) for m in found.members("more", "digits")] == [("trials", 2), ("file", None)]
+    assert [(m.dataset, m.seeds) for m in found.members("joined", "digits")] == [("more", (0,)), ("more", (1,))]
+    assert [run.seed for run in found.runs if run == ("digits", "parted", run.seed)] == [0, 1, 2]
 
 
 def test_runs_are_every_model_on_each_of_its_data_sets_from_every_seed(study: dict[str, Any], read: Any) -> None:
@@ -34,14 +67,14 @@ def test_a_model_without_data_sets_is_for_all_of_them(study: dict[str, Any], rea
 
 
 def test_members_are_every_seed_of_each_model_named(study: dict[str, Any], read: Any) -> None:
-    members = [Run("more", model, seed) for model in ("small", "probe") for seed in (0, 1)]
-    assert read(study).members("pair", "more") == members
+    members = [("run", "more", model, (seed,)) for model in ("small", "probe") for seed in (0, 1)]
+    assert [(m.kind, m.dataset, m.model, m.seeds) for m in read(study).members("pair", "more")] == members
 
 
 def test_members_all_are_the_models_on_that_data_set(study: dict[str, Any], read: Any) -> None:
     plain = read(study)
-    assert {run.model for run in plain.members("everything", "digits")} == {"small", "probe", "tuned"}
-    assert {run.model for run in plain.members("everything", "more")} == {"small", "probe"}
+    assert {member.model for member in plain.members("everything", "digits")} == {"small", "probe", "tuned"}
+    assert {member.model for member in plain.members("everything", "more")} == {"small", "probe"}
 
 
 def features(study: dict[str, Any], read: Any, **changes: Any) -> str:

@@ -30,6 +30,8 @@ from PIL import Image
 
 from graft.figures import tuning
 from graft.figures.confusion_matrix import confusion_matrix
+from graft.figures.critical_difference import alike, critical_difference
+from graft.figures.growth import growth
 from graft.figures.learning_curves import learning_curves
 from graft.figures.model_comparison import model_comparison
 from graft.figures.sample_grid import pick, sample_grid
@@ -65,6 +67,25 @@ RUNS = pd.DataFrame(
 ENSEMBLES = pd.DataFrame(
     {"dataset": "digits", "ensemble": ["vote"], "split": "test", "images": 100, "top1": [0.85], "log_loss": [0.1]}
 )
+GROWTH = pd.DataFrame(
+    {
+        "members": [1, 2, 3],
+        "subsets": [3, 3, 1],
+        "mean": [0.7, 0.75, 0.8],
+        "lowest": [0.6, 0.72, 0.8],
+        "highest": [0.79, 0.78, 0.8],
+    }
+)
+
+
+def ranks(means: list[float], distance: float, names: list[str] | None = None) -> pd.DataFrame:
+    """A table of ranks over 14 data sets."""
+    facts = {"metric": "top1", "datasets": 14, "names": len(means), "statistic": 9.28, "p": 0.0257}
+    return pd.DataFrame(
+        {"name": names or [f"m{k}" for k in range(len(means))], "mean_rank": means, "critical_difference": distance}
+    ).assign(**facts)
+
+
 SPACE: dict[str, BaseDistribution] = {
     "train.learning_rate": FloatDistribution(1e-5, 1e-1, log=True),
     "train.optimizer.name": CategoricalDistribution(["adam", "$sgd$", "<script>$x$</script>"]),
@@ -129,6 +150,8 @@ def made(folder: Path) -> dict[str, tuple[Figure, pd.DataFrame]]:
         "confusion_matrix.digits.v1.5": confusion_matrix(np.arange(16).reshape(4, 4), NASTY, "Confusion of $x$"),
         "sample_grid.digits": sample_grid(images, NASTY * 2, "Samples of $x$"),
         "model_comparison.digits": model_comparison(RUNS, ENSEMBLES, "top1", "Comparison of $x$"),
+        "critical_difference.top1": critical_difference(ranks([2.0, 1.2, 3.5, 3.3], 1.5, NASTY), "Ranks of $x$"),
+        "growth.digits.vote": growth(GROWTH, "Growth of $x$"),
         **{f"{kind}.digits.simcnn": draw(search(tuned(), folder), "Tuning of $x$") for kind, draw in FIGURES.items()},
     }
 
@@ -168,7 +191,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_each_figure_is_png_svg_and_csv_under_its_whole_stem(saved: Path) -> None:
     others = ["learning_curves.digits.simcnn", "confusion_matrix.digits.v1.5", "sample_grid.digits"]
-    stems = [*others, "model_comparison.digits", *(f"{kind}.digits.simcnn" for kind in FIGURES)]
+    others += ["model_comparison.digits", "critical_difference.top1", "growth.digits.vote"]
+    stems = [*others, *(f"{kind}.digits.simcnn" for kind in FIGURES)]
     assert {path.name for path in saved.iterdir()} == {
         f"{s}.{ending}" for s in stems for ending in ("png", "svg", "csv")
     }
@@ -190,6 +214,8 @@ def test_equal_figures_are_equal_files_in_another_process(saved: Path, tmp_path:
 
 
 def test_names_are_text_in_svg_and_never_markup_or_formulas(saved: Path) -> None:
+    ranked = texts(saved / "critical_difference.top1.svg")
+    assert {"$\\frac{$  2.00", "<script>alert(1)</script>  1.20", "3.50  a & b c", "Ranks of $x$"} <= set(ranked)
     for stem in ("confusion_matrix.digits.v1.5", "sample_grid.digits"):
         shown = texts(saved / f"{stem}.svg")  # parses, so it is well-formed
         assert {"$\\frac{$", "<script>alert(1)<…", "a & b c"} <= set(shown)
@@ -206,7 +232,7 @@ def test_names_are_text_in_svg_and_never_markup_or_formulas(saved: Path) -> None
 def test_figures_need_no_plotting_state_and_no_framework() -> None:
     code = (
         "import sys, graft.figures.learning_curves, graft.figures.confusion_matrix, graft.figures.sample_grid\n"
-        "import graft.figures.model_comparison\n"
+        "import graft.figures.model_comparison, graft.figures.critical_difference, graft.figures.growth\n"
         "print({'matplotlib.pyplot', 'sklearn', 'keras', 'scipy', 'optuna'} & set(sys.modules))"
     )
     root = Path(__file__).parents[2]
@@ -311,6 +337,66 @@ def test_model_comparison_of_one_seed_without_ensembles_has_no_spread(tmp_path: 
     assert [text.get_text() for text in figure.axes[0].texts] == ["90.0", "70.0"]
     assert table["sd"].isna().all()
     save_figure(figure, table, tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    ("means", "distance", "groups"),
+    [
+        ([1.964, 2.0, 2.893, 3.143], 1.25, [(0, 3)]),  # Demsar 2006, table 6, at 0.05: all within 1.25
+        ([1.964, 2.0, 2.893, 3.143], 1.12, [(0, 2), (2, 3)]),  # at 0.10 C4.5 differs from the two with m
+        ([1.0, 2.0, 3.0], 0.5, []),
+        ([1.0, 1.5, 3.0, 3.2], 0.6, [(0, 1), (2, 3)]),
+        ([1.0, 1.2, 1.4, 2.0], 0.5, [(0, 2)]),  # no group within another one
+        ([2.0, 2.0, 2.0], 0.0, [(0, 2)]),
+        ([1.0, 2.0, 3.0], 1.0, [(0, 1), (1, 2)]),
+    ],
+)
+def test_bars_join_what_is_within_the_critical_difference(
+    means: list[float], distance: float, groups: list[tuple[int, int]]
+) -> None:
+    assert alike(means, distance) == groups
+    figure, _ = critical_difference(ranks(means, distance), "t")
+    bars = [line.get_xdata() for line in figure.axes[0].get_lines() if line.get_linewidth() == 4]
+    assert len(bars) == len(groups)
+    for bar, (first, last) in zip(bars, groups, strict=True):
+        held = [rank for rank in means if bar[0] <= rank <= bar[1]]
+        assert means[first : last + 1] == held[: len(means[first : last + 1])]
+
+
+def test_critical_difference_has_the_best_at_the_right_and_its_rank_beside_each_name() -> None:
+    figure, table = critical_difference(ranks([3.143, 2.0, 2.893, 1.964], 1.25), "t")
+    axes = figure.axes[0]
+    assert table["name"].tolist() == ["m3", "m1", "m2", "m0"]
+    assert axes.get_xlim() == (4, 1)
+    shown = {text.get_text().strip(): text for text in axes.texts}
+    assert {"m3  1.96", "m1  2.00", "2.89  m2", "3.14  m0", "critical difference 1.25"} <= set(shown)
+    assert "p = 0.026" in figure.get_supxlabel()
+    figure.draw_without_rendering()
+    assert shown["m3  1.96"].get_window_extent().x0 > shown["3.14  m0"].get_window_extent().x1
+
+
+def test_a_critical_difference_beyond_all_ranks_is_said_and_names_stay_within_the_figure() -> None:
+    names = [f"a_rather_long_name_of_a_model_{k:02d}" for k in range(12)]
+    figure, _ = critical_difference(ranks([float(k) for k in range(1, 13)], 11.5, names), "t")
+    figure.draw_without_rendering()
+    assert any("more than any two ranks can differ" in text.get_text() for text in figure.axes[0].texts)
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    width = figure.get_window_extent().width
+    assert all(box.x0 >= 0 and box.x1 <= width for box in boxes)
+    at_right = sorted((box for box in boxes if box.x0 > 0.6 * width), key=lambda box: -box.y0)
+    assert all(upper.y0 >= lower.y1 - 2 for upper, lower in pairwise(at_right))
+
+
+def test_growth_is_a_line_of_means_in_a_band_of_all_choices() -> None:
+    figure, table = growth(GROWTH, "t")
+    assert points(figure)["mean of the choices tried"] == [(1, 0.7), (2, 0.75), (3, 0.8)]
+    (band,) = figure.axes[0].collections
+    assert {tuple(point) for point in band.get_paths()[0].vertices} >= {(1, 0.6), (2, 0.72), (1, 0.79), (2, 0.78)}
+    pd.testing.assert_frame_equal(table, GROWTH)
+
+
+def test_growth_of_one_member_renders(tmp_path: Path) -> None:
+    save_figure(*growth(GROWTH[:1], "t"), tmp_path / "one")
 
 
 def test_a_search_is_rebuilt_as_it_was(tmp_path: Path) -> None:

@@ -14,16 +14,20 @@ from scipy.stats import binomtest
 from graft.metrics import (
     IMAGE_SCORES,
     METRICS,
+    OF_COUNTS,
+    SHARES,
     balanced_accuracy,
     brier_score,
     confusion_matrix,
     debiased_calibration_error,
     expected_calibration_error,
     image_scores,
+    intervals,
     log_loss,
     macro_f1,
     maximum_calibration_error,
-    measure,
+    of_counts,
+    outcomes,
     per_class,
     reliability,
     risk_coverage,
@@ -33,6 +37,7 @@ from graft.metrics import (
     weighted_f1,
 )
 from graft.predictions import log_softmax
+from graft.statistics import bootstrap_means, bootstrap_metric
 
 TABLE = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.3, 0.3, 0.4], [0.5, 0.3, 0.2]])
 LABEL = np.array([0, 2, 2, 1])
@@ -43,6 +48,11 @@ def drawn(seed: int, rows: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     label = random.permutation(np.arange(rows) % classes)
     return log_softmax(random.normal(size=(rows, classes)) * 2), label
+
+
+def measure(log_prob: np.ndarray, label: np.ndarray) -> dict[str, float]:
+    """Every metric of a table by its name."""
+    return {name: metric(log_prob, label) for name, metric in METRICS.items()}
 
 
 def probabilities(log_prob: np.ndarray) -> np.ndarray:
@@ -503,4 +513,80 @@ def test_every_metric_is_measured_by_its_name() -> None:
         "balanced_accuracy": balanced_accuracy(log_prob, LABEL),
         "macro_f1": macro_f1(log_prob, LABEL),
     }
-    assert measure(log_prob, LABEL).keys() == METRICS.keys()
+
+
+# -- their intervals -----------------------------------------------------------------------------------------------------
+
+
+@given(SIZES)
+@settings(max_examples=25)
+def test_metrics_of_counted_images_are_those_of_images_taken_so_often(size: tuple[int, int, int]) -> None:
+    log_prob, label = drawn(*size)
+    counts = np.random.default_rng(size[0]).integers(3, size=(4, len(label)))
+    counts[0] = 1
+    found = of_counts(outcomes(log_prob, label))(counts.astype(float))
+    for row, values in zip(counts, found, strict=True):
+        rows = np.repeat(np.arange(len(label)), row)
+        expected = [METRICS[name](log_prob[rows], label[rows]) for name in OF_COUNTS]
+        assert values.tolist() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("images", [90, 450])  # each left out alone, and by groups
+def test_intervals_are_those_of_the_plain_bootstrap_of_each_metric(images: int) -> None:
+    both = [drawn(31, images, 4), calibrated(32, images)]
+    found = intervals([outcomes(*each) for each in both], draws=100, seed=3)
+    for (log_prob, label), of_metrics in zip(both, found, strict=True):
+        assert list(of_metrics) == [*SHARES, "log_loss", "brier", *OF_COUNTS]
+        for name in OF_COUNTS:
+            plain = bootstrap_metric(METRICS[name], label, log_prob, draws=100, seed=3)
+            assert of_metrics[name][:3] == pytest.approx(plain[:3], rel=1e-9)
+            assert of_metrics[name].method == plain.method == "bca"
+        for name in ("log_loss", "brier"):
+            plain = bootstrap_metric(METRICS[name], label, log_prob, draws=100, seed=3)
+            means = bootstrap_means(image_scores(log_prob, label)[[name]].to_numpy(), draws=100, seed=3)[0]
+            assert of_metrics[name] == (*(pytest.approx(value) for value in means[:3]), means.method)
+            assert of_metrics[name][:3] == pytest.approx(plain[:3], abs=0.1 * (plain.high - plain.low))
+        right = int((log_prob.argmax(axis=1) == label).sum())
+        expected = binomtest(right, images).proportion_ci(method="wilson")
+        assert of_metrics["top1"] == (
+            right / images,
+            pytest.approx(expected.low),
+            pytest.approx(expected.high),
+            "wilson",
+        )
+
+
+def test_the_intervals_of_several_are_those_of_each() -> None:
+    both = [outcomes(*drawn(seed, 60, 5)) for seed in (33, 34)]
+    together = intervals(both, draws=50)
+    for alone, expected in zip(both, together, strict=True):
+        found = intervals([alone], draws=50)[0]
+        assert found.keys() == METRICS.keys()
+        for name, interval in found.items():
+            assert interval[:3] == pytest.approx(expected[name][:3], rel=1e-9)
+
+
+def test_a_truth_that_was_ruled_out_takes_the_bounds_of_the_log_loss_alone() -> None:
+    log_prob, label = drawn(35, 50, 3)
+    log_prob[0] = np.where(np.arange(3) == label[0], -np.inf, np.log(0.5))
+    found = intervals([outcomes(log_prob, label)], draws=50)[0]
+    assert (found["log_loss"].estimate, found["log_loss"].method) == (math.inf, "none")
+    assert all(math.isfinite(found[name].low) for name in METRICS if name != "log_loss")
+
+
+def test_images_that_are_not_there_have_no_intervals() -> None:
+    with pytest.raises(ValueError, match="no images"):
+        intervals([outcomes(np.empty((0, 3)), np.empty(0, dtype=int))])
+
+
+def test_balanced_accuracy_is_covered_as_often_as_its_interval_says() -> None:
+    """Three classes with recalls of 0.9, 0.7 and 0.5, the third rare: 200 images of each sample."""
+    random, recalls = np.random.default_rng(36), np.array([0.9, 0.7, 0.5])
+    samples = []
+    for _ in range(400):
+        label = random.choice(3, size=200, p=[0.5, 0.35, 0.15])
+        said = np.where(random.random(200) < recalls[label], label, (label + 1) % 3)
+        samples.append(outcomes(np.log(np.where(np.arange(3) == said[:, None], 0.8, 0.1)), label))
+    found = [each["balanced_accuracy"] for each in intervals(samples, draws=600)]
+    covered = np.mean([interval.low <= recalls.mean() <= interval.high for interval in found])
+    assert 0.93 <= covered <= 0.97

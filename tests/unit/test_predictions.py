@@ -272,14 +272,14 @@ def with_classes(predictions: Predictions) -> Predictions:
     ("spoil", "text"),
     [
         (with_classes, "their classes differ: ['a', 'b', 'ç'] and ['a', 'b', 'c']"),
-        (lambda p: reordered(p, [0, 1]), "their test splits hold different samples"),
+        (lambda p: reordered(p, [0, 1]), "digits/small/0 has t3, which digits/probe/1 has not, in the test split"),
         (
             lambda p: p._replace(splits={**p.splits, "test": p.splits["test"]._replace(sample_id=np.array(["t1", "t2", "t4"]))}),
-            "their test splits hold different samples",
+            "digits/small/0 has t3, which digits/probe/1 has not, in the test split",
         ),
         (
             lambda p: p._replace(splits={**p.splits, "test": p.splits["test"]._replace(label=np.array([2, 0, 0]))}),
-            "they disagree on labels of the test split",
+            "they disagree on the label of t3 in the test split",
         ),
     ],
 )  # fmt: skip

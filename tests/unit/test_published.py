@@ -60,8 +60,8 @@ def row(**figure: Any) -> dict[str, Any]:
     [
         (0.01, 0.02, "higher"),
         (-0.02, -0.01, "lower"),
-        (-0.01, 0.01, "no difference seen"),
-        (0.0, 0.01, "no difference seen"),
+        (-0.01, 0.01, "not distinguishable"),
+        (0.0, 0.01, "not distinguishable"),
         (math.nan, math.nan, ""),
     ],
 )
@@ -90,8 +90,8 @@ def test_two_seeds_on_the_same_images_are_not_twice_as_many_images() -> None:
     ("published", "images", "expected"),
     [
         (0.65, 1000, "higher"),
-        (0.65, 50, "no difference seen"),
-        (0.72, 1000, "no difference seen"),
+        (0.65, 50, "not distinguishable"),
+        (0.72, 1000, "not distinguishable"),
         (0.8, 1000, "lower"),
     ],
 )

@@ -13,7 +13,16 @@ from scipy.stats import binomtest
 
 from graft.duplicates import near_hashes
 from graft.errors import UserError
-from graft.splits import SPLITS, assign_splits, of_classes, settle_leaks, split_index, split_warnings, thin_out
+from graft.splits import (
+    SPLITS,
+    assign_splits,
+    fold_splits,
+    of_classes,
+    settle_leaks,
+    split_index,
+    split_warnings,
+    thin_out,
+)
 
 NAMES = ("ant", "bee", "cat", "dog")
 
@@ -538,3 +547,39 @@ def test_leaks_of_images_that_a_subset_leaves_out_are_not_listed() -> None:
     splits, few = split_index(index, near, shares={"validation": 0.01}, subset={"per_class": {"train": 3, "test": 3}})
     assert len(everything) == 20
     assert len(few) < 4 and set(few["sample_id"]) | set(few["copy"]) <= set(splits["sample_id"])
+
+
+# -- folds ---------------------------------------------------------------------------------------------------------------
+
+
+@given(count=st.integers(30, 90), classes=st.integers(2, 6), folds=st.integers(2, 7))
+def test_folds_part_all_but_the_test_images_evenly_in_each_class(count: int, classes: int, folds: int) -> None:
+    index = index_of(count, classes)
+    splits, _ = split_index(index, NONE_NEAR, shares={"validation": 0.1, "test": 0.2})
+    parts = [fold_splits(index, splits, folds, fold) for fold in range(folds)]
+    for part in parts:
+        assert (part["sample_id"] == splits["sample_id"]).all()
+        assert ((part["split"] == "test") == (splits["split"] == "test")).all()
+    held_out = np.array([(part["split"] == "validation").to_numpy() for part in parts])
+    assert (held_out.sum(axis=0) == (splits["split"] != "test")).all()  # each in one of them
+    label = splits.merge(index, on="sample_id")["label"].to_numpy()
+    for each in range(classes):
+        sizes = held_out[:, label == each].sum(axis=1)
+        assert sizes.max() - sizes.min() <= 1
+
+
+def test_equal_images_of_a_class_share_a_fold() -> None:
+    index = index_of(40, 2)
+    index.loc[2, "sha1"] = index.loc[4, "sha1"] = index.loc[0, "sha1"]
+    splits = pd.DataFrame({"sample_id": index["sample_id"], "split": pd.Series(["train"] * 40, dtype="str")})
+    for fold in range(5):
+        assert fold_splits(index, splits, 5, fold)["split"][[0, 2, 4]].nunique() == 1
+
+
+def test_more_folds_than_images_are_refused() -> None:
+    index = index_of(12, 2)
+    splits = pd.DataFrame(
+        {"sample_id": index["sample_id"], "split": pd.Series(["train"] * 4 + ["test"] * 8, dtype="str")}
+    )
+    with pytest.raises(UserError, match="folds: 5 is more than the 4 images"):
+        fold_splits(index, splits, 5, 0)

@@ -19,6 +19,7 @@ from graft.metrics import balanced_accuracy, brier_score, image_scores, log_loss
 from graft.predictions import log_softmax
 from graft.statistics import (
     Interval,
+    bootstrap_differences,
     bootstrap_means,
     bootstrap_metric,
     bootstrap_seeds,
@@ -27,7 +28,9 @@ from graft.statistics import (
     friedman,
     holm,
     mcnemar,
+    mcnemar_tests,
     permutation_test,
+    permutation_tests,
     share_interval,
     soft_vote_accuracy,
     t_interval,
@@ -93,7 +96,7 @@ def test_a_higher_level_makes_every_interval_wider() -> None:
         lambda level: t_interval(scores[0], level),
         lambda level: bootstrap_means(scores.T, level=level)[0][1:3],
         lambda level: bootstrap_metric(log_loss, np.zeros(30, dtype=int), scores.T, draws=99, level=level)[1:3],
-        lambda level: (bootstrap_seeds(scores, level=level) or ())[1:3],
+        lambda level: (bootstrap_seeds(scores[:, :, None], level=level) or [()])[0][1:3],
     ):
         low, high = bounds(0.95)
         wider_low, wider_high = bounds(0.99)
@@ -217,7 +220,8 @@ def test_nothing_to_draw_from_is_an_error() -> None:
     for draw in (
         lambda: bootstrap_means(empty),
         lambda: bootstrap_metric(balanced_accuracy, np.empty(0, dtype=int), empty),
-        lambda: bootstrap_seeds(np.empty((5, 0))),
+        lambda: bootstrap_differences(empty, [(0, 1)]),
+        lambda: bootstrap_seeds(np.empty((5, 0, 1))),
     ):
         with pytest.raises(ValueError, match="no images"):
             draw()
@@ -248,40 +252,103 @@ def test_bootstrapped_means_cover_as_often_as_they_say() -> None:
         assert 0.93 <= covered([interval[1:3] for interval in intervals], truth) <= 0.97
 
 
-def over_seeds_and_images(random: np.random.Generator, seeds: int, images: int) -> np.ndarray:
-    """Losses around 1 that depend on the seed, on the image and on both."""
-    parts = (random.normal(scale=0.1, size=(seeds, 1)), random.normal(size=(1, images)))
-    return 1 + sum(parts) + random.normal(scale=0.5, size=(seeds, images))
+def predicted(random: np.random.Generator, images: int) -> tuple[np.ndarray, np.ndarray]:
+    """The log losses (images, 2) of two models of the same images, of which the second is less certain."""
+    logits = random.normal(size=(images, 4)) * 1.5
+    label = (random.random((images, 1)) > np.exp(log_softmax(logits)).cumsum(axis=1)).sum(axis=1).clip(max=3)
+    losses = [-log_softmax(part)[np.arange(images), label] for part in (logits, 0.5 * logits)]
+    return np.stack(losses, axis=1), label
+
+
+def test_the_log_loss_and_a_paired_difference_of_log_losses_are_covered_as_often_as_they_say() -> None:
+    random = np.random.default_rng(22)
+    truth = predicted(random, 400_000)[0].mean(axis=0)
+    samples = np.concatenate([predicted(random, 200)[0] for _ in range(1200)], axis=1)
+    ours, theirs = samples[:, ::2], samples[:, 1::2]
+    alone = bootstrap_means(ours, draws=1000, seed=23)
+    assert 0.93 <= covered([interval[1:3] for interval in alone], truth[0]) <= 0.97
+    pairs = [(2 * k, 2 * k + 1) for k in range(ours.shape[1])]
+    paired = bootstrap_differences(samples, pairs, draws=1000, seed=24)
+    assert 0.93 <= covered([interval[1:3] for interval in paired], truth[0] - truth[1]) <= 0.97
+    assert np.mean([i.high - i.low for i in paired]) < np.mean([i.high - i.low for i in alone])
+    assert [interval.estimate for interval in paired[:9]] == pytest.approx((ours - theirs).mean(axis=0)[:9].tolist())
+
+
+def test_a_paired_difference_of_accuracies_is_covered_as_often_as_it_says() -> None:
+    random = np.random.default_rng(25)
+    easy = random.random((300, 800, 1))
+    hits = (easy * 0.6 + random.random((300, 800, 2)) * 0.4 < np.array([0.7, 0.6])).reshape(300, -1)
+    big = random.random((2_000_000, 1)) * 0.6 + random.random((2_000_000, 2)) * 0.4 < np.array([0.7, 0.6])
+    truth = float(np.subtract(*big.mean(axis=0)))
+    found = bootstrap_differences(hits, [(2 * k, 2 * k + 1) for k in range(800)], draws=1000, seed=26)
+    assert 0.93 <= covered([interval[1:3] for interval in found], truth) <= 0.97
+
+
+@pytest.mark.parametrize("of_seeds", [1, 3])
+def test_a_paired_difference_is_the_interval_of_the_differences(of_seeds: int) -> None:
+    """Of hits of three seeds too, whose thirds add up to equal means but for the last digit."""
+    random = np.random.default_rng(27)
+    hits = (random.random((90, 3, of_seeds)) < [[0.8], [0.7], [0.7]]).mean(axis=2)
+    pairs = [(0, 1), (2, 0), (1, 1)]
+    expected = bootstrap_means(np.column_stack([hits[:, one] - hits[:, two] for one, two in pairs]))
+    for ours, theirs in zip(bootstrap_differences(hits, pairs), expected, strict=True):
+        assert ours[:3] == pytest.approx(theirs[:3], rel=1e-9, abs=1e-12)
+        assert ours.method == theirs.method
+
+
+def test_a_difference_from_an_infinite_loss_has_no_bounds_and_leaves_the_others_alone() -> None:
+    scores = np.random.default_rng(28).random((50, 3))
+    alone = bootstrap_differences(scores, [(0, 1)])[0]
+    scores[3, 2] = math.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = bootstrap_differences(scores, [(0, 2), (2, 2), (0, 1)])
+    assert [each.method for each in found] == ["none", "none", "bca"]
+    assert found[0].estimate == -math.inf and math.isnan(found[1].estimate) and math.isnan(found[0].low)
+    assert found[2] == alone
+
+
+def over_seeds_and_images(random: np.random.Generator, seeds: int, images: int, columns: int = 1) -> np.ndarray:
+    """Losses around 1 that depend on the seed, on the image and on both: (seeds, images, columns)."""
+    of_seeds, of_images = random.normal(size=(seeds, 1, columns)), random.normal(size=(1, images, columns))
+    return 1 + 0.1 * of_seeds + of_images + 0.5 * random.normal(size=(seeds, images, columns))
+
+
+def only(intervals: list[Interval] | None) -> Interval:
+    assert intervals is not None and len(intervals) == 1
+    return intervals[0]
 
 
 def test_seeds_and_images_are_covered_as_often_as_it_says() -> None:
     random = np.random.default_rng(21)
-    found = [bootstrap_seeds(over_seeds_and_images(random, 20, 200), draws=500, seed=k) for k in range(300)]
-    assert 0.93 <= covered([interval[1:3] for interval in found if interval], 1) <= 0.97
+    found = bootstrap_seeds(over_seeds_and_images(random, 20, 200, 1000), draws=1000)
+    assert 0.93 <= covered([interval[1:3] for interval in found or []], 1) <= 0.97
 
 
 def test_seeds_and_images_vary_as_the_variance_of_their_mean_says() -> None:
     """Owen 2007: of S seeds, which vary by their population variance, and n images, which count once for all seeds."""
     scores = over_seeds_and_images(np.random.default_rng(15), 10, 500)
-    found = bootstrap_seeds(scores, draws=8000)
-    assert found is not None and found.method == "percentile"
+    found = only(bootstrap_seeds(scores, draws=8000))
+    assert found.method == "percentile"
     error = math.sqrt(scores.mean(axis=1).var() / 10 + scores.mean(axis=0).var() / 500)
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.06)
     assert found.estimate == pytest.approx(scores.mean(), rel=1e-12)
 
 
 def test_fewer_than_five_seeds_say_nothing_of_others() -> None:
-    scores = np.random.default_rng(16).random((5, 30))
+    scores = np.random.default_rng(16).random((5, 30, 2))
     assert bootstrap_seeds(scores[:4]) is None
-    assert bootstrap_seeds(scores) is not None
+    assert len(bootstrap_seeds(scores) or []) == 2
 
 
-def test_seeds_with_an_infinite_loss_have_no_bounds() -> None:
-    scores = np.ones((5, 3))
-    scores[0, 0] = math.inf
+def test_each_column_is_as_it_is_alone_and_an_infinite_loss_has_no_bounds() -> None:
+    scores = np.random.default_rng(29).random((5, 30, 2))
+    alone = only(bootstrap_seeds(scores[:, :, :1]))
+    scores[0, 0, 1] = math.inf
     found = bootstrap_seeds(scores)
-    assert found is not None and (found.estimate, found.method) == (math.inf, "none")
-    assert math.isnan(found.low) and math.isnan(found.high)
+    assert found is not None and found[0][:3] == pytest.approx(alone[:3], rel=1e-12)
+    assert (found[1].estimate, found[1].method) == (math.inf, "none")
+    assert math.isnan(found[1].low) and math.isnan(found[1].high)
 
 
 # -- tests of pairs ------------------------------------------------------------------------------------------------------
@@ -301,6 +368,18 @@ def hits_of(both: int, first: int, second: int, neither: int) -> tuple[np.ndarra
 def test_mcnemars_test_counts_the_images_that_one_alone_gets_right(first: int, second: int, p: float) -> None:
     found = mcnemar(*hits_of(40, first, second, 7))
     assert found == (first, second, pytest.approx(p, rel=1e-9))
+
+
+@given(st.integers(0, 10**6), st.integers(1, 3000))
+@settings(max_examples=30)
+def test_mcnemars_tests_of_all_pairs_are_scipys(seed: int, images: int) -> None:
+    hits = np.random.default_rng(seed).random((images, 4)) < [0.5, 0.5, 0.6, 0.9]
+    pairs = list(itertools.combinations(range(4), 2))
+    for (first, second), found in zip(pairs, mcnemar_tests(hits, pairs), strict=True):
+        ours = int((hits[:, first] & ~hits[:, second]).sum())
+        theirs = int((hits[:, second] & ~hits[:, first]).sum())
+        p = scipy.stats.binomtest(ours, ours + theirs).pvalue if ours + theirs else 1
+        assert found == (ours, theirs, pytest.approx(p, rel=1e-9))
 
 
 @given(st.integers(0, 10**6), st.integers(1, 13))
@@ -356,6 +435,29 @@ def test_scores_that_are_not_finite_cannot_be_permuted() -> None:
         assert math.isnan(permutation_test(first, second).p)
 
 
+def test_all_pairs_are_tested_as_each_alone() -> None:
+    random = np.random.default_rng(30)
+    scores = random.exponential(size=(300, 4))
+    scores[8:, 1] = scores[8:, 0]  # of which every permutation is counted
+    scores[2, 3] = math.inf
+    pairs = list(itertools.combinations(range(4), 2))
+    found = dict(zip(pairs, permutation_tests(scores, pairs, 999), strict=True))
+    assert [pair for pair in pairs if found[pair].exact] == [(0, 1)]
+    assert [pair for pair in pairs if math.isnan(found[pair].p)] == [(0, 3), (1, 3), (2, 3)]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        alone = permutation_test(scores[:, first], scores[:, second], 999)
+        assert found[first, second] == (pytest.approx(alone.difference), pytest.approx(alone.p), alone.exact)
+
+
+def test_means_over_seeds_that_are_equal_count_as_equal() -> None:
+    """Of thirds, whose sums differ in their last digits, p is that of the binomial distribution."""
+    ours = np.tile([1 / 3, 2 / 3, 1, 0.1 + 0.2], 4)
+    theirs = ours - np.repeat([1 / 3, -1 / 3], [11, 5])
+    expected = scipy.stats.binomtest(11, 16).pvalue
+    assert permutation_test(ours, theirs, 2**16).p == pytest.approx(expected, rel=1e-9)
+    assert permutation_test(ours, theirs, 20_000).p == pytest.approx(expected, abs=0.015)
+
+
 @pytest.mark.parametrize(("images", "exact"), [(9, True), (60, False)])
 def test_p_is_uniform_where_there_is_no_difference(images: int, exact: bool) -> None:
     random = np.random.default_rng(17)
@@ -385,6 +487,10 @@ def test_p_is_hardly_ever_small_where_there_is_no_difference_and_mostly_where_th
 )
 def test_holms_adjustment_of_a_table_by_hand(p: list[float], expected: list[float]) -> None:
     assert holm(p) == pytest.approx(expected, rel=1e-9)
+
+
+def test_what_was_not_tested_is_not_adjusted_for() -> None:
+    assert holm([0.04, math.nan, 0.01]) == pytest.approx([0.04, math.nan, 0.02], nan_ok=True)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.001, 0.5))
@@ -528,6 +634,29 @@ def test_soft_votes_of_every_number_of_members() -> None:
         assert row[["mean", "lowest", "highest"]].tolist() == pytest.approx(
             [np.mean(expected), min(expected), max(expected)]
         )
+
+
+@given(st.integers(0, 10**6), st.integers(1, 5))
+@settings(max_examples=30)
+def test_of_equal_means_the_lower_class_wins(seed: int, members: int) -> None:
+    """Probabilities that are halves and quarters, whose sums are exact, so that many classes are tied."""
+    random = np.random.default_rng(seed)
+    rows = random.choice([[0.5, 0.5, 0, 0], [0.25, 0.25, 0.5, 0], [0.25, 0.25, 0.25, 0.25]], size=(members, 40))
+    probability, label = random.permuted(rows, axis=2), random.integers(4, size=40)
+    with np.errstate(divide="ignore"):
+        found = soft_vote_accuracy(np.log(probability), label)
+    for size, mean in zip(found["members"], found["mean"], strict=True):
+        choices = itertools.combinations(probability, size)
+        expected = [(sum(chosen).argmax(axis=1) == label).mean() for chosen in choices]
+        assert mean == pytest.approx(np.mean(expected), rel=1e-12)
+
+
+def test_soft_votes_do_not_depend_on_what_fits_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = np.stack([drawn(seed, 60, 5)[0] for seed in range(6)])
+    label = drawn(0, 60, 5)[1]
+    whole = soft_vote_accuracy(members, label)
+    monkeypatch.setattr(statistics, "_CELLS", 100)
+    pd.testing.assert_frame_equal(soft_vote_accuracy(members, label), whole)
 
 
 def test_of_many_choices_of_members_some_are_drawn() -> None:

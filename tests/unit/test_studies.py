@@ -354,7 +354,7 @@ def test_ensembles_have_the_members_of_the_reports() -> None:
     ]
     tiny = STUDY[TINY]
     assert [run.model for run in tiny.members("resnet50_pair", "tiny_imagenet")] == ["resnet50", "resnet50_finetuned"]
-    assert [run.seed for run in tiny.members("five_mlps", "mnist")] == [0, 1, 2, 3, 4]
+    assert [run.seeds for run in tiny.members("five_mlps", "mnist")] == [(seed,) for seed in range(5)]
     assert "dcnn_glorot" in {run.model for run in tiny.members("pair_and_dcnn", "fifteen_places")}
 
 

@@ -47,11 +47,19 @@ ALLOWED_PRESETS = f"allowed: {ALLOWED}"
 ARCHITECTURES = ", ".join(parts("graft.models"))
 SMALL, PROBE, TUNED = (("models", name) for name in ("small", "probe", "tuned"))
 SPACE = (*TUNED, "tune", "space")
-MODEL_KEYS = "datasets, architecture, image_size, weights, train, test_time, tune, gpu, seeds, why, options"
+MODEL_KEYS = (
+    "datasets, architecture, image_size, weights, train, test_time, tune, gpu, seeds, folds, distill, why, options"
+)
 TRAIN_KEYS = (
     "epochs, batch_size, optimizer, learning_rate, schedule, warmup_epochs, steps_per_epoch, whiten, head_first, layer_decay, "
     "early_stopping, augment, views, label_smoothing, class_weights, l2, accumulate, ema, precision, jit, steps_per_execution, "
     "on_nan, retries, checkpoint_minutes"
+)
+
+PAIR = ("ensembles", "pair")
+KINDS = (
+    "needs one of {trials: <model>, best: <number>}, {snapshots: <model>, last: <number>}, {predictions: <file>, name: "
+    "<name>} (best, last and name may be left out) and {run: <model>, dataset: <data set>}"
 )
 
 WRONG = {
@@ -102,6 +110,93 @@ WRONG = {
         (*SMALL,),
         {"architecture": "hub:x", "image_size": 32, "train": {"epochs": 1}, "weights": "imagenet"},
         "models.small.weights: 'imagenet' is not allowed; allowed: none, preset, or {file: <path>}, or {run: <model>}",
+    ),
+    "pattern that fits nothing": (
+        (*PAIR, "members"),
+        ["sm*", "x*"],
+        "ensembles.pair.members: 'x*' fits no model of this study; models: small, probe, tuned",
+    ),
+    "trials of a model that is not tuned": (
+        (*PAIR, "members"),
+        [{"trials": "small"}],
+        "ensembles.pair: trials: small is not tuned, so it has none",
+    ),
+    "snapshots of a model that makes none": (
+        (*PAIR, "members"),
+        [{"snapshots": "small"}],
+        "ensembles.pair: snapshots: small makes none; its train.schedule has to be cosine_cycles",
+    ),
+    "member of two kinds": (
+        (*PAIR, "members"),
+        [{"trials": "tuned", "last": 2}],
+        f"ensembles.pair.members[0]: {KINDS}",
+    ),
+    "run without its data set": ((*PAIR, "members"), [{"run": "small"}], f"ensembles.pair.members[0]: {KINDS}"),
+    "trials of a model that does not exist": (
+        (*PAIR, "members"),
+        [{"trials": "tund"}],
+        "ensembles.pair.members[0].trials: 'tund' is not a model of this study; did you mean 'tuned'?",
+    ),
+    "predictions in a file of another kind": (
+        (*PAIR, "members"),
+        [{"predictions": "a.txt"}],
+        "ensembles.pair.members[0].predictions: 'a.txt' is not the path of an .npz or .csv file",
+    ),
+    "predictions that are not there": (
+        (*PAIR, "members"),
+        [{"predictions": "a.csv"}],
+        f"ensembles.pair.members: a.csv does not exist; paths start in {Path.cwd()}",
+    ),
+    "predictions without a name": (
+        (*PAIR, "members"),
+        [{"predictions": "ä.csv"}],
+        "ensembles.pair.members[0]: 'ä.csv' makes no name; give it one of letters, digits, '_' and '-' under name",
+    ),
+    "run of another data set to vote": (
+        PAIR,
+        {"method": "soft_vote", "members": ["small", {"run": "small", "dataset": "more"}], "datasets": ["digits"]},
+        "ensembles.pair: small on more seed 0: of another data set, which method: concat alone can use",
+    ),
+    "predictions for a method that needs networks": (
+        PAIR,
+        {"method": "concat", "members": ["small", {"trials": "tuned"}], "datasets": ["digits"]},
+        "ensembles.pair: tuned trial: concat needs networks that saw the same images, so runs, not trials",
+    ),
+    "best of what predicts nothing": (
+        PAIR,
+        {"method": "concat", "best": 3},
+        "ensembles.pair.best: goes by predictions, of which concat reads none; name the members",
+    ),
+    "mean of weights of two networks": (
+        PAIR,
+        {"method": "weight_average", "members": ["small", "probe"]},
+        "ensembles.pair: small and probe differ in architecture; weight_average needs one network and equal first weights",
+    ),
+    "mean of weights that began differently": (
+        PAIR,
+        {"method": "weight_average", "members": ["small"]},
+        "ensembles.pair: weight_average needs equal first weights: runs of one seed, or published weights",
+    ),
+    "folds and others": (
+        (*SMALL, "folds"),
+        3,
+        "ensembles.pair: small folds predicts the training images too, and probe seed 0 does not; give all members folds, "
+        "or none",
+    ),
+    "folds and seeds": (
+        (*SMALL,),
+        {"architecture": "simcnn", "image_size": 32, "train": {"epochs": 1}, "seeds": [1], "folds": 3},
+        "models.small.folds: and seeds do not go together: a model with folds has one run for each, with its number as seed",
+    ),
+    "teacher that does not exist": (
+        (*SMALL, "distill"),
+        {"ensemble": "par"},
+        "models.small.distill.ensemble: 'par' is no ensemble of this study; did you mean 'pair'?",
+    ),
+    "network that would learn from itself": (
+        (*SMALL, "distill"),
+        {"ensemble": "pair"},
+        "models.small.distill.ensemble: small needs pair needs small; no network can learn from itself",
     ),
     "model without architecture": (
         (*SMALL, "architecture"),
@@ -836,7 +931,7 @@ def test_models_may_have_seeds_of_their_own(study: dict[str, Any], read: Any) ->
     plain = read(changed(study, (*TUNED, "seeds"), [4, 5, 6]))
     assert [run.seed for run in plain.runs if run.model == "tuned"] == [4, 5, 6]
     members = plain.members("everything", "digits")
-    assert [run.seed for run in members if run.model == "tuned"] == [4, 5, 6]
+    assert [member.seeds for member in members if member.model == "tuned"] == [(4,), (5,), (6,)]
     assert [run.seed for run in members if run.model == "small"] == [0, 1]
 
 

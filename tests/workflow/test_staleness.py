@@ -11,9 +11,13 @@ import pytest
 from .conftest import STUDY, Project
 
 RUNS = {f"train_model digits/{model}/{seed}" for model in ("simcnn", "probe", "dcnn") for seed in (0, 1)}
-TABLES = {"evaluate_runs", "draw_model_comparison digits", "write_report"}
+TABLES = {"evaluate_runs", "compare_models", "draw_model_comparison digits", "write_report"}
 ENSEMBLES = {"combine_ensemble digits/everything", "combine_ensemble digits/networks"}
-ENSEMBLE_FIGURES = {"draw_confusion_matrix digits/everything", "draw_confusion_matrix digits/networks"}
+ENSEMBLE_FIGURES = {
+    f"{figure} digits/{name}"
+    for figure in ("draw_confusion_matrix", "draw_growth")
+    for name in ("everything", "networks")
+}
 
 
 def figures_of(model: str) -> set[str]:

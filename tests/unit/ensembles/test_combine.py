@@ -13,7 +13,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
 from graft.config import Study
-from graft.ensembles import combine
+from graft.ensembles import combine, fit
 from graft.ensembles.temperature import LEAST, MOST, best_temperature, scaled
 from graft.errors import UserError
 from graft.files import read_csv, read_json, record_sums
@@ -64,7 +64,8 @@ def member(validation: list[list[float]], test: list[list[float]], order: list[i
 
 
 def test_every_method_of_the_project_is_tested_here() -> None:
-    assert {method["name"] for method in METHODS.values()} == parts("graft.ensembles").keys()
+    of_predictions = {name for name, part in parts("graft.ensembles").items() if "reads" not in part.facts}
+    assert {method["name"] for method in METHODS.values()} == of_predictions
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
@@ -129,6 +130,23 @@ def test_what_comes_out_can_be_saved(digits: Any, method: dict[str, Any], tmp_pa
     save_predictions(tmp_path / "predictions.npz", combined)
     again = load_predictions(tmp_path / "predictions.npz")
     np.testing.assert_array_equal(again.splits["test"].log_prob, combined.splits["test"].log_prob)
+
+
+@pytest.mark.parametrize("temperature", [False, True])
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_what_is_fitted_is_what_is_combined(digits: Any, method: dict[str, Any], temperature: bool) -> None:
+    members = digits.members()
+    combined = combine(members, method, temperature)
+    validation = {name: one._replace(splits={"validation": one.splits["validation"]}) for name, one in members.items()}
+    for known in (members, validation):
+        fitted = fit(known, method, temperature)
+        assert (fitted.weights, fitted.facts, fitted.temperature) == (
+            combined.weights,
+            combined.facts,
+            combined.temperature,
+        )
+        for split, expected in combined.predictions.splits.items():
+            np.testing.assert_array_equal(fitted.apply(digits.log_prob[split]), expected.log_prob)
 
 
 # -- around them ---------------------------------------------------------------------------------------------------------
@@ -234,13 +252,13 @@ def test_scaling_lowers_the_validation_log_loss_and_changes_no_choice(digits: An
 @pytest.mark.parametrize(
     ("method", "temperature", "keys"),
     [
-        ({"name": "weighted_vote"}, False, ["method", "fitted", "members"]),
-        ({"name": "soft_vote"}, False, ["method", "members"]),
-        ({"name": "stacking"}, True, ["method", "temperature", "fitted", "members"]),
+        ({"name": "weighted_vote"}, False, {"fitted"}),
+        ({"name": "soft_vote"}, False, set()),
+        ({"name": "stacking"}, True, {"temperature", "fitted"}),
     ],
 )
 def test_the_job_writes_what_was_fitted(
-    digits: Any, tmp_path: Path, method: dict[str, Any], temperature: bool, keys: list[str]
+    digits: Any, tmp_path: Path, method: dict[str, Any], temperature: bool, keys: set[str]
 ) -> None:
     paths = []
     for name, predictions in digits.members().items():
@@ -248,8 +266,10 @@ def test_the_job_writes_what_was_fitted(
         paths[-1].parent.mkdir()
         save_predictions(paths[-1], predictions)
         record_sums(paths[-1].with_name("SHA256SUMS"), [paths[-1]])
-    files = {"predictions": "predictions.npz", "ensemble": "ensemble.json", "members": "members.csv"}
-    output = {key: str(tmp_path / "out" / name) for key, name in {**files, "sums": "SHA256SUMS"}.items()}
+    files = {"predictions": "predictions.npz", "ensemble": "ensemble.json", "sums": "SHA256SUMS"}
+    files |= {table: f"{table}.csv" for table in ("members", "diversity", "growth")}
+    output = {key: str(tmp_path / "out" / name) for key, name in files.items()}
+    common = {"kind": "run", "dataset": "digits", "seed": 0, "count": 1, "networks": []}
     (tmp_path / "out").mkdir()
     job = SimpleNamespace(
         rule="combine_ensemble",
@@ -257,13 +277,18 @@ def test_the_job_writes_what_was_fitted(
         log=[str(tmp_path / "log")],
         input=SimpleNamespace(predictions=[str(path) for path in paths]),
         params=SimpleNamespace(
-            method=method, temperature=temperature, members=[["digits", path.parent.name, 0] for path in paths]
+            method=method,
+            temperature=temperature,
+            members=[{"member": path.parent.name, "model": path.parent.name, **common} for path in paths],
+            best=None,
+            preparation={"resize": "squash", "interpolation": "bicubic"},
         ),
         output=type("Output", (dict,), {"__getattr__": dict.__getitem__})(output),
     )
     runpy.run_path(str(SCRIPT), {"snakemake": job})
     described, rows = read_json(output["ensemble"]), read_csv(output["members"])
-    assert list(described) == keys
+    assert {"method", "classes", "preparation", "members"} <= described.keys()
+    assert described.keys() & {"temperature", "fitted"} == keys
     assert described["method"] == method
     assert rows["weight"].sum() == pytest.approx(1)
     np.testing.assert_allclose([row["weight"] for row in described["members"]], rows["weight"], rtol=1e-8)
