@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from graft.ensembles import Combined
 from graft.ensembles.averages import arithmetic_mean
 from graft.errors import UserError
 from graft.external import load_external
@@ -151,27 +152,35 @@ MEMBER_COLUMNS = ("member", "kind", "dataset", "model", "seed", "weight")
 
 def describe_ensemble(
     facts: Sequence[Mapping[str, Any]],
-    weights: Sequence[float],
+    combined: Combined,
+    members: Mapping[str, Predictions],
     *,
     method: Mapping[str, Any],
-    temperature: float | None,
-    fitted: Mapping[str, Any],
-    classes: Sequence[str],
     preparation: Mapping[str, Any],
-    best: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """What ``ensemble.json`` says: how the members, each with its weight, became one, what applies it to new images, and
-    what it gains over its ``best`` member."""
-    asked = {"temperature": temperature} if temperature is not None else {}
-    found = {"fitted": dict(fitted)} if fitted else {}
+    what it gains over its best member.
+
+    ``facts`` has what is known of each member, ``members`` what those predict of which this is known.
+    """
+    optional = {
+        "temperature": combined.temperature,
+        "fitted": combined.facts,
+        "best_member": against_best(members, combined.predictions),
+    }
     rows = [
         {key: value for key, value in fact.items() if key not in PLANNED} | {"weight": float(weight)}
-        for fact, weight in zip(facts, weights, strict=True)
+        for fact, weight in zip(facts, combined.weights, strict=True)
     ]
-    common = {"classes": list(classes), "preparation": dict(preparation)}
-    gain = {"best_member": dict(best)} if best else {}
-    return {"method": dict(method), **asked, **found, **gain, **common, **more, "members": rows}
+    return {
+        "method": dict(method),
+        **{key: value for key, value in optional.items() if value not in (None, {})},
+        "classes": combined.predictions.classes,
+        "preparation": dict(preparation),
+        **more,
+        "members": rows,
+    }
 
 
 def member_table(described: Mapping[str, Any]) -> list[dict[str, Any]]:

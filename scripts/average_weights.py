@@ -9,7 +9,7 @@ from graft.backends import device_facts, start_backend
 from graft.devices import lease_gpus
 from graft.files import record_sums, replacing, verified, write_csv, write_json
 from graft.jobs import job
-from graft.members import against_best, describe_ensemble, member_table
+from graft.members import describe_ensemble, member_table
 from graft.predictions import load_predictions, save_predictions
 from graft.runtime import Stopwatch
 
@@ -31,13 +31,10 @@ with job(snakemake) as say, lease_gpus(1, snakemake.params.compute["backend"], s
     )
     facts = describe_ensemble(
         params.members,
-        combined.weights,
+        combined,
+        predictions,
         method=params.method,
-        temperature=combined.temperature,
-        fitted=combined.facts,
-        classes=combined.predictions.classes,
         preparation=params.preparation,
-        best=against_best(predictions, combined.predictions),
         networks=["model.keras"],
     )
 

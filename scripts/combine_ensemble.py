@@ -5,7 +5,7 @@ from pathlib import Path
 from graft.ensembles import combine
 from graft.files import record_sums, replacing, write_csv, write_json
 from graft.jobs import job
-from graft.members import against_best, describe_ensemble, diversity_tables, member_table, read_members
+from graft.members import describe_ensemble, diversity_tables, member_table, read_members
 from graft.predictions import save_predictions
 
 with job(snakemake) as say:
@@ -15,13 +15,10 @@ with job(snakemake) as say:
     combined = combine(predictions, params.method, params.temperature)
     facts = describe_ensemble(
         [member.facts for member in members.values()],
-        combined.weights,
+        combined,
+        predictions,
         method=params.method,
-        temperature=combined.temperature,
-        fitted=combined.facts,
-        classes=combined.predictions.classes,
         preparation=params.preparation,
-        best=against_best(predictions, combined.predictions),
     )
     diversity, growth = diversity_tables(predictions)
 

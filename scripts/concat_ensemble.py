@@ -9,7 +9,7 @@ from graft.embeddings import load_embeddings
 from graft.ensembles.concat import concatenate, save_head
 from graft.files import record_sums, replacing, verified, write_csv, write_json
 from graft.jobs import job
-from graft.members import against_best, describe_ensemble, member_table
+from graft.members import describe_ensemble, member_table
 from graft.predictions import load_predictions, save_predictions
 
 with job(snakemake) as say:
@@ -26,13 +26,10 @@ with job(snakemake) as say:
     }
     facts = describe_ensemble(
         params.members,
-        combined.weights,
+        combined,
+        predictions,
         method=params.method,
-        temperature=combined.temperature,
-        fitted=combined.facts,
-        classes=combined.predictions.classes,
         preparation=params.preparation,
-        best=against_best(predictions, combined.predictions),
     )
 
     with replacing(output["predictions"]) as beside:

@@ -25,6 +25,8 @@ LABELS = {
     "tuning_parallel_coordinates": "Tuned parameters together",
     "tuning_intermediate_values": "Trials by epoch",
     "tuning_slice": "Each tuned parameter on its own",
+    "critical_difference": "Mean ranks over data sets",
+    "growth": "Accuracy by number of members",
 }
 TUNING = tuple(kind for kind in LABELS if kind.startswith("tuning_"))
 SAMPLERS = {
@@ -50,10 +52,17 @@ METRICS = {"top1": "top-1", "top5": "top-5", "log_loss": "log loss"}
 VERDICTS = {
     "higher": "ours is higher",
     "lower": "ours is lower",
-    "no difference seen": "no difference seen",
+    "not distinguishable": "not distinguishable",
     "": text.NOTHING,
 }
 LOSS_DIGITS = 3
+MOST_MEMBERS, MOST_PAIRS, MATRIX_NAMES = 20, 50, 12
+DIVERSITY = {
+    "disagreement": "disagreement",
+    "double_fault": "double fault",
+    "q_statistic": "Q statistic",
+    "correlation": "correlation",
+}
 MEASURES = {"val_loss": "validation loss", "val_accuracy": "validation accuracy"}
 
 Record = Mapping[str, Any]
@@ -82,7 +91,8 @@ class DataEntry:
 class FigureEntry(NamedTuple):
     """A figure: its kind (module of :mod:`graft.figures`), what it shows, its PNG, and its files relative to the page.
 
-    ``name`` is the model or ensemble, and empty where the figure is about a whole data set.
+    ``name`` is the model or ensemble, and empty where the figure is about a whole data set. Of a ``critical_difference``,
+    which is about all data sets, the metric stands for ``dataset``.
     """
 
     kind: str
@@ -121,6 +131,28 @@ class RuntimeEntry(NamedTuple):
     facts: Record
 
 
+class EnsembleEntry(NamedTuple):
+    """An ensemble: its ensemble.json, and its table of :func:`graft.statistics.diversity` if its method reads predictions.
+
+    ``facts`` has ``method`` (a ``name`` and options) and ``members`` (each with ``member``, ``kind`` and ``weight``), and
+    perhaps ``temperature``, ``fitted``, and ``best_member`` as :func:`graft.members.against_best` describes it.
+    """
+
+    dataset: str
+    name: str
+    facts: Record
+    diversity: pd.DataFrame | None
+
+
+class Comparisons(NamedTuple):
+    """The tables of :mod:`graft.comparisons`, and their paths relative to the page."""
+
+    pairs: pd.DataFrame
+    ranks: pd.DataFrame
+    pairs_csv: str
+    ranks_csv: str
+
+
 class _Picture(NamedTuple):
     """A figure as the page shows it."""
 
@@ -140,8 +172,9 @@ def _picture(figure: FigureEntry) -> _Picture:
     width, height = struct.unpack(">II", figure.png[16:24])  # the IHDR chunk comes first in every PNG
     label = LABELS.get(figure.kind, figure.kind.replace("_", " ").capitalize())
     files = [(Path(file).suffix[1:].upper(), file) for file in figure.files]
+    about = METRICS.get(figure.dataset) if figure.kind == "critical_difference" else None
     return _Picture(
-        alt=f"{label}: {figure.name + ' on ' if figure.name else ''}{figure.dataset}",
+        alt=f"{label}: {figure.name + ' on ' if figure.name else ''}{about or figure.dataset}",
         source=f"data:image/png;base64,{base64.b64encode(figure.png).decode()}",
         width=width // 2,  # the figures' 200 dots an inch, on screens of about 100
         height=height // 2,
@@ -305,6 +338,187 @@ def _results(
             {"model": model, "seed": seed, **{split: _scores(row, images) for split, row in rows.items()}}
             for (model, seed), rows in each.items()
         ],
+    }
+
+
+# -- ensembles -----------------------------------------------------------------------------------------------------------
+
+
+def _between(low: float, high: float, write: Callable[[float], str]) -> str:
+    """An interval, or nothing where there is none."""
+    return "" if math.isnan(low) else f"{write(low)} to {write(high)}"
+
+
+def _top1(row: Record, digits: int, prefix: str = "top1") -> dict[str, str]:
+    """A top-1 accuracy of images, and its interval."""
+    ends = (100 * float(row.get(f"{prefix}_{end}", math.nan)) for end in ("low", "high"))
+    return {
+        "value": text.mean_sd(row[prefix], None, digits, 100),
+        "bounds": _between(*ends, lambda value: f"{value:.{digits}f}"),
+    }
+
+
+def _difference(row: Record, digits: int) -> dict[str, str]:
+    """A difference of top-1 accuracies in points, and its interval."""
+    low, high = (100 * row[f"difference_{end}"] for end in ("low", "high"))
+    return {
+        "value": _signed(100 * row["difference"], digits),
+        "bounds": _between(low, high, lambda value: _signed(value, digits)),
+    }
+
+
+def _gain(best: Record | None, digits: int) -> dict[str, Any] | None:
+    """What an ensemble gains over its best member, if that is known."""
+    if not best:
+        return None
+    return {
+        "member": best["member"],
+        "top1": text.mean_sd(best["top1"], None, digits, 100),
+        "difference": _difference(best, digits),
+        "p": text.p_value(best["p"]),
+    }
+
+
+def _members(members: Sequence[Record]) -> dict[str, Any]:
+    """The members of the largest weights, and what is left of them."""
+    ordered = sorted(members, key=lambda member: -member["weight"])
+    rest = ordered[MOST_MEMBERS:]
+    return {
+        "rows": [{**member, "weight": f"{member['weight']:.3f}"} for member in ordered[:MOST_MEMBERS]],
+        "more": len(rest),
+        "rest": f"{math.fsum(member['weight'] for member in rest):.3f}",
+    }
+
+
+def _fitted(facts: Record) -> list[str]:
+    temperature = {"temperature": facts["temperature"]} if facts.get("temperature") is not None else {}
+    found = {**temperature, **facts.get("fitted", {})}
+    return [f"{key.replace('_', ' ')}: {_fact(value)}" for key, value in found.items()]
+
+
+def _fact(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, list | dict) else text.number(value)
+
+
+def _diversity(table: pd.DataFrame | None) -> dict[str, Any] | None:
+    """The mean of each measure over the pairs of members for which it is defined, if there is a pair."""
+    if table is None or table.empty:
+        return None
+    means = {name: pd.to_numeric(table[name]).mean() for name in DIVERSITY}
+    shares = {name: text.mean_sd(means[name], None, 1, 100) for name in ("disagreement", "double_fault")}
+    shown = {name: f"{share}{text.SPACE}%" for name, share in shares.items()}
+    shown |= {name: _signed(means[name], 2) for name in ("q_statistic", "correlation")}
+    return {"pairs": len(table), "means": [f"{label} {shown[name]}" for name, label in DIVERSITY.items()]}
+
+
+def _ensembles(
+    dataset: str, entries: Sequence[EnsembleEntry], table: list[Record], figures: Sequence[FigureEntry]
+) -> dict[str, Any]:
+    """The ensembles of a data set, in their order: what they are of, and what they gain over their best member."""
+    tested = {row["ensemble"]: row for row in table if (row["dataset"], row["split"]) == (dataset, "test")}
+    digits = text.decimals(max((int(row["images"]) for row in tested.values()), default=0))
+    return {
+        "dataset": dataset,
+        "rows": [
+            {
+                "name": entry.name,
+                "method": entry.facts["method"]["name"],
+                "described": _chooser(entry.facts["method"], {}),
+                "count": len(entry.facts["members"]),
+                "top1": _top1(tested[entry.name], digits),
+                "gain": _gain(entry.facts.get("best_member"), digits),
+                "members": _members(entry.facts["members"]),
+                "fitted": _fitted(entry.facts),
+                "diversity": _diversity(entry.diversity),
+                "pictures": _pictures(figures, kind="growth", dataset=dataset, name=entry.name),
+            }
+            for entry in entries
+            if entry.dataset == dataset
+        ],
+    }
+
+
+# -- statistics ----------------------------------------------------------------------------------------------------------
+
+
+def _matrix(pairs: list[Record], names: Sequence[str], digits: int) -> list[dict[str, Any]]:
+    """A row for each name: its top-1 accuracy, and how far it is above each of the others."""
+    values: dict[str, float] = {}
+    cells: dict[tuple[str, str], dict[str, Any]] = {}
+    for pair in pairs:
+        ends = pair["first"], pair["second"]
+        apart = pair["verdict"] in ("higher", "lower")
+        for (one, two), sign in ((ends, 1), (ends[::-1], -1)):
+            cells[one, two] = {"difference": _signed(sign * 100 * pair["difference"], digits), "apart": apart}
+        values |= {pair["first"]: pair["first_value"], pair["second"]: pair["second_value"]}
+    return [
+        {
+            "name": name,
+            "value": text.mean_sd(values[name], None, digits, 100),
+            "cells": [cells.get((name, other)) for other in names],
+        }
+        for name in names
+    ]
+
+
+def _compared(dataset: str, table: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
+    """What the tests of all pairs of a data set say; ``names`` are in the order of the page."""
+    top1 = table[table["metric"] == "top1"].sort_values(["p_holm", "p"], kind="stable")
+    pairs = _records(top1)
+    images = int(top1["images"].max())
+    digits = text.decimals(images)
+    told = {metric: part["verdict"].isin(["higher", "lower"]).sum() for metric, part in table.groupby("metric")}
+    return {
+        "dataset": dataset,
+        "images": images,
+        "names": names,
+        "pairs": len(pairs),
+        "told": [f"{told[metric]:,} by {METRICS[metric]}" for metric in METRICS if metric in told],
+        "averaged": bool((top1[["first_seeds", "second_seeds"]] > 1).any(axis=None)),
+        "matrix": _matrix(pairs, names, digits) if len(names) <= MATRIX_NAMES else [],
+        "rows": [
+            {
+                **{name: pair[name] for name in ("first", "second", "verdict")},
+                **{name: text.mean_sd(pair[name], None, digits, 100) for name in ("first_value", "second_value")},
+                "difference": _difference(pair, digits),
+                "p": text.p_value(pair["p_holm"]),
+            }
+            for pair in pairs[:MOST_PAIRS]
+        ],
+        "more": max(len(pairs) - MOST_PAIRS, 0),
+    }
+
+
+def _ranks(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Friedman's test of each metric that names are ranked by."""
+    return [
+        {
+            "metric": METRICS[metric],
+            **{name: int(part.iloc[0][name]) for name in ("datasets", "names")},
+            "p": text.p_value(part.iloc[0]["p"]),
+            "critical_difference": f"{part.iloc[0]['critical_difference']:.2f}",
+        }
+        for metric, part in table.groupby("metric", sort=False)
+    ]
+
+
+def _statistics(
+    comparisons: Comparisons | None, results: Sequence[Record], figures: Sequence[FigureEntry]
+) -> dict[str, Any] | None:
+    """The tests of pairs by data set, and the ranks over data sets, if anything was compared."""
+    pictures = _pictures(figures, kind="critical_difference")
+    if comparisons is None or (comparisons.pairs.empty and not pictures):
+        return {"datasets": [], "ranks": [], "pictures": pictures, "files": []} if pictures else None
+    order = {it["dataset"]: [line["name"] for line in it["rows"]] for it in results}
+    return {
+        "datasets": [
+            _compared(str(dataset), part, order[str(dataset)])
+            for dataset, part in comparisons.pairs.groupby("dataset", sort=False)
+        ],
+        "ranks": _ranks(comparisons.ranks),
+        "pictures": pictures,
+        "pairs_csv": comparisons.pairs_csv,
+        "ranks_csv": comparisons.ranks_csv,
     }
 
 

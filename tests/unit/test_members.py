@@ -8,9 +8,10 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 
+from graft.ensembles import Combined
 from graft.errors import UserError
 from graft.files import record_sums
-from graft.members import describe_ensemble, member_table, merge_folds, read_members
+from graft.members import against_best, describe_ensemble, member_table, merge_folds, read_members
 from graft.predictions import Predictions, SplitPredictions, save_predictions, save_snapshots
 
 IMAGES, LABELS = load_digits(n_class=3, return_X_y=True)
@@ -150,16 +151,16 @@ def test_a_spoilt_member_is_named(files: dict[str, list[Path]], tmp_path: Path, 
 
 def test_what_is_written_of_members(files: dict[str, list[Path]], tmp_path: Path) -> None:
     members = read_members([entry("trials", "nb trial", most=2, model="nb")], files["trials"], None, tmp_path)
+    predictions = {name: member.predictions for name, member in members.items()}
+    combined = Combined(of_run(), [0.25, 0.75], {}, None)
     described = describe_ensemble(
         [member.facts for member in members.values()],
-        [0.25, 0.75],
+        combined,
+        predictions,
         method={"name": "soft_vote"},
-        temperature=None,
-        fitted={},
-        classes=["0", "1", "2"],
         preparation={"resize": "squash"},
     )
-    assert list(described) == ["method", "classes", "preparation", "members"]
+    assert list(described) == ["method", "best_member", "classes", "preparation", "members"]
     assert described["members"][0] == {
         "member": "nb trial 0",
         "kind": "trials",
@@ -172,3 +173,22 @@ def test_what_is_written_of_members(files: dict[str, list[Path]], tmp_path: Path
     }
     row = {"member": "nb trial 3", "kind": "trials", "dataset": "digits", "model": "nb", "seed": None, "weight": 0.75}
     assert member_table(described)[1] == row
+
+
+def test_the_gain_of_an_ensemble_is_over_the_member_of_least_validation_loss_on_the_test_split() -> None:
+    members = {"sharp": of_run(1e-2), "smooth": of_run(1.0)}
+    label = LABELS[TEST]
+    right = np.full((len(TEST), 3), -20.0, np.float32)
+    right[np.arange(len(TEST)), label] = 0
+    perfect = of_run()._replace(
+        splits=of_run().splits | {"test": says(classifier(TRAIN), TEST)._replace(log_prob=right)}
+    )
+    gain = against_best(members, perfect)
+    hits = members["smooth"].splits["test"].log_prob.argmax(axis=1) == label
+    assert gain["member"] == "smooth"  # the less certain is wrong at less cost
+    assert gain["top1"] == pytest.approx(hits.mean())
+    assert gain["difference"] == pytest.approx(1 - hits.mean())
+    wrong = int((~hits).sum())
+    assert gain["p"] == pytest.approx(min(1, 2 * 0.5**wrong), rel=0.2)  # all differences have one sign
+    assert 0 <= gain["difference_low"] < gain["difference"] < gain["difference_high"]
+    assert against_best({}, perfect) == {}
