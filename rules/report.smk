@@ -9,6 +9,9 @@ rule report:
 rule write_report:
     input:
         tables=[TABLES / f"{name}.csv" for name in ("runs", "models", "ensembles")],
+        comparisons=TABLES / "comparisons.sha256",
+        ensembles=[folder / "ensemble.json" for folder in ENSEMBLE_FOLDERS],
+        diversity=[RESULTS / f"ensembles/{dataset}/{name}/diversity.csv" for dataset, name in GROWN],
         published=PUBLISHED,
         figures=[FIGURES / f"{stem}.png" for stem in STEMS],
         captions=[PROJECT / f"rules/captions/{stem.partition('.')[0]}.rst" for stem in STEMS],
@@ -38,6 +41,8 @@ rule write_report:
         study=study.dump(),
         figures=[stem.split(".") for stem in STEMS],
         datasets=COMPARED,
+        ensembles=[list(names) for names in COMBINED],
+        grown=[list(names) for names in GROWN],
         tuned=[list(names) for names in TUNED],
         tuning=[[dataset, model, seed] for dataset, model, seed, _ in TUNING_JOBS],
         features=[[dataset, folder.name] for dataset, folder in COMPUTED],

@@ -6,14 +6,24 @@ from pathlib import Path
 import pandas as pd
 
 import graft
+from graft.comparisons import read_comparison
 from graft.files import read_csv, read_json, record_sums, verified, verified_all, write_text
 from graft.jobs import job
 from graft.published import read_published
-from graft.report.page import DataEntry, FigureEntry, RuntimeEntry, TuningEntry, render_page
+from graft.report.page import (
+    Comparisons,
+    DataEntry,
+    EnsembleEntry,
+    FigureEntry,
+    RuntimeEntry,
+    TuningEntry,
+    render_page,
+)
 from graft.spec import to_yaml
 
 with job(snakemake) as say:
     tables = [read_csv(verified(path)) for path in snakemake.input.tables]
+    pairs, ranks = verified_all(snakemake.input.comparisons)
     published = [read_published(path) for sums in snakemake.input.published for path in verified_all(sums)]
     page = Path(snakemake.output.page)
     figures = [
@@ -29,6 +39,18 @@ with job(snakemake) as say:
             snakemake.params.figures, snakemake.input.figures, snakemake.input.captions, strict=True
         )
     ]
+    diversity = {
+        tuple(names): read_csv(verified(path))
+        for names, path in zip(snakemake.params.grown, snakemake.input.diversity, strict=True)
+    }
+    ensembles = [
+        EnsembleEntry(*names, read_json(verified(path)), diversity.get(tuple(names)))
+        for names, path in zip(snakemake.params.ensembles, snakemake.input.ensembles, strict=True)
+    ]
+    comparisons = Comparisons(
+        *(read_comparison(path) for path in (pairs, ranks)),
+        *(relpath(path, page.parent) for path in (pairs, ranks)),
+    )
     tuning = [
         TuningEntry(
             *names,
@@ -68,6 +90,8 @@ with job(snakemake) as say:
     study = {"title": None, "description": None, **snakemake.params.study}
     study["graft"] = graft.__version__
     study_text = to_yaml(snakemake.params.study)
-    write_text(page, render_page(study, *tables, data, figures, tuning, runtimes, study_text, *published))
+    entries = data, figures, tuning, runtimes, study_text
+    html = render_page(study, *tables, *entries, *published, combined=ensembles, comparisons=comparisons)
+    write_text(page, html)
     record_sums(snakemake.output.sums, [page])
     say(f"{page}")

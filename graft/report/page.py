@@ -349,12 +349,12 @@ def _between(low: float, high: float, write: Callable[[float], str]) -> str:
     return "" if math.isnan(low) else f"{write(low)} to {write(high)}"
 
 
-def _top1(row: Record, digits: int, prefix: str = "top1") -> dict[str, str]:
-    """A top-1 accuracy of images, and its interval."""
-    ends = (100 * float(row.get(f"{prefix}_{end}", math.nan)) for end in ("low", "high"))
+def _top1(row: Record, digits: int) -> dict[str, str]:
+    """A top-1 accuracy in percent, and its interval."""
+    low, high = (100 * row[f"top1_{end}"] for end in ("low", "high"))
     return {
-        "value": text.mean_sd(row[prefix], None, digits, 100),
-        "bounds": _between(*ends, lambda value: f"{value:.{digits}f}"),
+        "value": text.mean_sd(row["top1"], None, digits, 100),
+        "bounds": _between(low, high, lambda value: f"{value:.{digits}f}"),
     }
 
 
@@ -384,7 +384,10 @@ def _members(members: Sequence[Record]) -> dict[str, Any]:
     ordered = sorted(members, key=lambda member: -member["weight"])
     rest = ordered[MOST_MEMBERS:]
     return {
-        "rows": [{**member, "weight": f"{member['weight']:.3f}"} for member in ordered[:MOST_MEMBERS]],
+        "rows": [
+            {**member, "weight": f"{member['weight']:.3f}" if member["weight"] else "0"}
+            for member in ordered[:MOST_MEMBERS]
+        ],
         "more": len(rest),
         "rest": f"{math.fsum(member['weight'] for member in rest):.3f}",
     }
@@ -493,7 +496,7 @@ def _ranks(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Friedman's test of each metric that names are ranked by."""
     return [
         {
-            "metric": METRICS[metric],
+            "metric": METRICS[str(metric)],
             **{name: int(part.iloc[0][name]) for name in ("datasets", "names")},
             "p": text.p_value(part.iloc[0]["p"]),
             "critical_difference": f"{part.iloc[0]['critical_difference']:.2f}",
@@ -506,9 +509,8 @@ def _statistics(
     comparisons: Comparisons | None, results: Sequence[Record], figures: Sequence[FigureEntry]
 ) -> dict[str, Any] | None:
     """The tests of pairs by data set, and the ranks over data sets, if anything was compared."""
-    pictures = _pictures(figures, kind="critical_difference")
-    if comparisons is None or (comparisons.pairs.empty and not pictures):
-        return {"datasets": [], "ranks": [], "pictures": pictures, "files": []} if pictures else None
+    if comparisons is None or comparisons.pairs.empty:
+        return None
     order = {it["dataset"]: [line["name"] for line in it["rows"]] for it in results}
     return {
         "datasets": [
@@ -516,7 +518,7 @@ def _statistics(
             for dataset, part in comparisons.pairs.groupby("dataset", sort=False)
         ],
         "ranks": _ranks(comparisons.ranks),
-        "pictures": pictures,
+        "pictures": _pictures(figures, kind="critical_difference"),
         "pairs_csv": comparisons.pairs_csv,
         "ranks_csv": comparisons.ranks_csv,
     }
@@ -542,8 +544,7 @@ def _beside(row: Record, digits: int) -> dict[str, str]:
     scale, digits, most = (100, digits, 2) if share else (1, LOSS_DIGITS, LOSS_DIGITS)
 
     def bounds(prefix: str, write: Callable[[float], str]) -> str:
-        ends = row[f"{prefix}low"], row[f"{prefix}high"]
-        return "" if math.isnan(ends[0]) else " to ".join(write(scale * end) for end in ends)
+        return _between(scale * row[f"{prefix}low"], scale * row[f"{prefix}high"], write)
 
     return {
         "label": f"{row['split'].capitalize()} {METRICS[row['metric']]}",
@@ -741,6 +742,23 @@ def _making(runtimes: Sequence[RuntimeEntry]) -> dict[str, Any]:
 # -- the page ------------------------------------------------------------------------------------------------------------
 
 
+def _further(
+    figures: Iterable[FigureEntry], tuning: Iterable[TuningEntry], combined: Iterable[EnsembleEntry], tested: bool
+) -> list[FigureEntry]:
+    """The figures that no other part of the page shows."""
+    searches = {(entry.dataset, entry.model) for entry in tuning}
+    ensembles = {(entry.dataset, entry.name) for entry in combined}
+
+    def elsewhere(figure: FigureEntry) -> bool:
+        if figure.kind in TUNING:
+            return (figure.dataset, figure.name) in searches
+        if figure.kind == "growth":
+            return (figure.dataset, figure.name) in ensembles
+        return tested if figure.kind == "critical_difference" else figure.kind in LABELS
+
+    return [figure for figure in figures if not elsewhere(figure)]
+
+
 def render_page(
     study: Record,
     runs: pd.DataFrame,
@@ -752,28 +770,33 @@ def render_page(
     runtimes: Sequence[RuntimeEntry],
     study_text: str,
     published: pd.DataFrame | None = None,
+    combined: Sequence[EnsembleEntry] = (),
+    comparisons: Comparisons | None = None,
 ) -> str:
     """The page as HTML: styles and images inside, no scripts, nothing fetched; names are escaped.
 
     ``study`` has ``study``, ``title`` and ``description`` (or None), ``graft`` (its version), and it may have ``models``,
     of which any may say ``why`` its parameters are what they are, and ``reference``, whose ``published`` figures are a
     table of :func:`graft.published.published_table`. ``runs``, ``models`` and ``ensembles`` (which may be empty) are the
-    tables of :mod:`graft.tables`; ``study_text`` is the study as YAML, defaults filled in. The model that stands first
-    has the highest mean top-1 accuracy on the validation split.
+    tables of :mod:`graft.tables`, and ``combined`` says more of the ensembles; ``study_text`` is the study as YAML,
+    defaults filled in. The model that stands first has the highest mean top-1 accuracy on the validation split.
     """
     tables = _records(runs), _records(models), _records(ensembles)
     searches = [_tuning(entry, figures) for entry in tuning]
-    shown = {(entry.dataset, entry.model) for entry in tuning}
-    further = [f for f in figures if f.kind not in LABELS or (f.kind in TUNING and (f.dataset, f.name) not in shown)]
     datasets = [entry.dataset for entry in data]
     reference = {"authors": None, "date": None, "remarks": [], **study["reference"]} if "reference" in study else None
+    results = [_results(dataset, *tables, runtimes) for dataset in datasets]
+    ensembles_on = [_ensembles(dataset, combined, tables[2], figures) for dataset in datasets]
+    tested = _statistics(comparisons, results, figures)
     reasons = {name: model["why"] for name, model in study.get("models", {}).items() if model.get("why")}
     return text.render(
         "page.html.j2",
         study=study,
         title=study.get("title") or study["study"],
         reduced=_reduced(study.get("limits", {})),
-        results=[_results(dataset, *tables, runtimes) for dataset in datasets],
+        results=results,
+        combined=[it for it in ensembles_on if it["rows"]],
+        tested=tested,
         seeds=sorted(set(runs["seed"])),
         reasons=reasons,
         reference=reference,
@@ -783,7 +806,7 @@ def render_page(
         confusion=_pictures(figures, kind="confusion_matrix"),
         data=[_data(entry, figures) for entry in data],
         searches=searches,
-        further=[_picture(figure) for figure in further],
+        further=[_picture(figure) for figure in _further(figures, tuning, combined, tested is not None)],
         making=_making(runtimes),
         study_text=study_text,
     )

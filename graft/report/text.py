@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ def mean_sd(mean: float | None, sd: float | None, digits: int, scale: float = 1)
         return "∞"
     text = f"{mean * scale:.{digits}f}"
     return text if sd is None or math.isnan(sd) else f"{text}{SPACE}±{SPACE}{sd * scale:.{digits}f}"
+
+
+def p_value(p: float) -> str:
+    """A p-value of three decimals; a dash where there is none."""
+    if math.isnan(p):
+        return NOTHING
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
 def duration(seconds: float | None) -> str:
@@ -87,8 +95,8 @@ def size(width: int, height: int) -> str:
     return f"{width}{SPACE}\N{MULTIPLICATION SIGN}{SPACE}{height}"
 
 
-def render(template: str, **values: Any) -> str:
-    """A template of this folder with these values, which are escaped; a value that is missing is an error."""
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -98,4 +106,9 @@ def render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"counted": counted, "grouped": grouped, "listed": listed}
-    return environment.get_template(template).render(values)
+    return environment
+
+
+def render(template: str, **values: Any) -> str:
+    """A template of this folder with these values, which are escaped; a value that is missing is an error."""
+    return _environment().get_template(template).render(values)

@@ -11,7 +11,16 @@ import pytest
 
 from graft.published import published_table
 from graft.report import text
-from graft.report.page import LABELS, DataEntry, FigureEntry, RuntimeEntry, TuningEntry, render_page
+from graft.report.page import (
+    LABELS,
+    Comparisons,
+    DataEntry,
+    EnsembleEntry,
+    FigureEntry,
+    RuntimeEntry,
+    TuningEntry,
+    render_page,
+)
 from graft.tables import over_seeds
 
 PNG = base64.b64decode(
@@ -41,7 +50,8 @@ def run_rows(dataset: str = "digits", seeds: tuple[int, ...] = (0, 1)) -> pd.Dat
 ENSEMBLES = pd.DataFrame(
     [
         {"dataset": "digits", "ensemble": "vote", "method": "soft_vote", "members": 4, "split": split, "images": 200}
-        | {"top1": top1, "top5": 1.0, "log_loss": float("inf"), "calibration_error": 0.02}
+        | {"top1": top1, "top1_low": top1 - 0.03, "top1_high": top1 + 0.015}
+        | {"top5": 1.0, "log_loss": float("inf"), "calibration_error": 0.02}
         for split, top1 in (("validation", 0.96), ("test", 0.965))
     ]
 )
@@ -154,6 +164,61 @@ def with_reference(dataset: str = "digits", **changed: Any) -> dict[str, Any]:
         "study": STUDY | {"reference": REFERENCE | changed},
         "published": published_table(figures, run_rows(), ENSEMBLES, histories),
     }
+
+
+NAN = float("nan")
+MEMBERS = [{"member": f"steady seed {k}", "kind": "run", "weight": weight} for k, weight in enumerate((0.25, 0, 0.75))]
+BEST = {"member": "steady seed 1", "validation_log_loss": 0.2, "top1": 0.94}
+BEST |= {"difference": 0.025, "difference_low": -0.005, "difference_high": 0.055, "p": 0.0423}
+FACTS: dict[str, Any] = {
+    "method": {"name": "soft_vote", "mean": "geometric", "least": None},
+    "temperature": 1.23456,
+    "fitted": {"optimality_gap": 1e-9, "sizes": [16, 32], "loss": None},
+    "best_member": BEST,
+    "classes": ["0", "1"],
+    "members": MEMBERS,
+}
+DIVERSITY = pd.DataFrame(
+    {
+        "first": ["steady seed 0", "steady seed 0"],
+        "second": ["steady seed 1", "steady seed 2"],
+        **{"disagreement": [0.1, 0.2], "double_fault": [0.01, 0.02]},
+        **{"q_statistic": [-0.5, NAN], "correlation": [NAN, NAN]},
+    }
+)
+
+
+def ensemble(*without: str, diversity: pd.DataFrame | None = DIVERSITY, **changed: Any) -> EnsembleEntry:
+    facts = {key: value for key, value in (FACTS | changed).items() if key not in without}
+    return EnsembleEntry("digits", "vote", facts, diversity)
+
+
+def compared(*names: str, dataset: str = "digits", p: float = 0.2) -> pd.DataFrame:
+    """Every pair of names, of which each one is a point below the one before; only the first and the last differ."""
+    rows = [
+        {"dataset": dataset, "metric": metric, "first": names[one], "second": names[two], "images": 200}
+        | {"first_seeds": 2, "second_seeds": 1, "first_value": 0.95 - one / 100, "second_value": 0.95 - two / 100}
+        | {"difference": (two - one) / 100, "difference_low": -0.01, "difference_high": 0.05, "p": 0.01}
+        | ({"p_holm": 0.0004, "verdict": "higher"} if two - one == len(names) - 1 else {"p_holm": p, "verdict": SAME})
+        for metric in ("top1", "log_loss")
+        for one in range(len(names))
+        for two in range(one + 1, len(names))
+    ]
+    return pd.DataFrame(rows)
+
+
+SAME = "not distinguishable"
+RANKS = pd.DataFrame(
+    [
+        {"metric": "top1", "name": name, "mean_rank": rank, "datasets": 4, "names": 3, "statistic": 1.0, "p": 0.0312}
+        | {"critical_difference": 1.6572}
+        for name, rank in (("steady", 1.25), ("lucky", 2.0), ("vote", 2.75))
+    ]
+)
+
+
+def comparisons(pairs: pd.DataFrame, ranks: pd.DataFrame = RANKS[:0]) -> Comparisons:
+    return Comparisons(pairs, ranks, "tables/pairs.csv", "tables/ranks.csv")
 
 
 def page(**changed: Any) -> str:
@@ -314,11 +379,27 @@ def test_names_and_texts_are_escaped_wherever_they_stand() -> None:
         ],
         runtimes=[RuntimeEntry("train", SCRIPT, SCRIPT, 0, {"versions": {SCRIPT: SCRIPT}, "backend": SCRIPT})],
         study_text=SCRIPT,
+        combined=[
+            EnsembleEntry(
+                SCRIPT,
+                SCRIPT,
+                {
+                    "method": {"name": SCRIPT, SCRIPT: SCRIPT},
+                    "fitted": {SCRIPT: [SCRIPT]},
+                    "best_member": BEST | {"member": SCRIPT},
+                    "members": [{"member": SCRIPT, "kind": SCRIPT, "weight": 1.0}],
+                },
+                None,
+            )
+        ],
+        comparisons=Comparisons(
+            compared(f"steady{SCRIPT}", f"lucky{SCRIPT}", SCRIPT, dataset=SCRIPT), RANKS, SCRIPT, SCRIPT
+        ),
     )
     read = Reader(html)
     assert not read.of("script")
     assert not [key for _, attributes in read.tags for key in attributes if key.startswith("on")]
-    assert read.words.count(SCRIPT) > 25
+    assert read.words.count(SCRIPT) > 60
 
 
 def test_every_part_of_the_page_can_be_reached_and_read_without_seeing_it() -> None:
@@ -354,7 +435,7 @@ def test_published_figures_stand_beside_ours_with_intervals_and_a_verdict() -> N
         ["lucky"],
         [
             *("Test top-1, %", "98 89.5 to 99.6", "99.5 ± 0.7", "+1.5 \N{MINUS SIGN}1.3 to +10.0"),
-            *("no difference seen", "50", "200"),
+            *("not distinguishable", "50", "200"),
         ],
         ["Train top-1, %", "91.23", "80.0 ± 0.0", "\N{MINUS SIGN}11.2", dash, dash, dash],
         ["vote"],
@@ -412,6 +493,138 @@ def test_seeds_are_those_of_the_runs() -> None:
     html = page(runs=pd.concat([run_rows(), run_rows("other", (0, 7))]))
     assert "<dt>Seeds</dt><dd>3</dd>" in html
     assert "seeds 0, 1 and 7, Graft" in Reader(html).words
+
+
+def rows_of(html: str) -> list[list[str]]:
+    """The words of each cell of each row of the bodies of tables."""
+    return [
+        [Reader(cell.replace("<span", " <span")).words for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)]
+        for body in re.findall(r"<tbody>(.*?)</tbody>", html, re.DOTALL)
+        for row in body.split("<tr>")[1:]
+    ]
+
+
+def test_ensembles_stand_beside_their_best_members_and_say_what_they_are_of() -> None:
+    html = page(combined=[ensemble()], figures=[figure("growth", "vote", "Caption of growth.")])
+    part = section(html, "ensembles")
+    assert rows_of(part) == [
+        [
+            "vote soft_vote",
+            "3",
+            "96.5 93.5 to 98.0",
+            "steady seed 1",
+            "94.0",
+            "+2.5 \N{MINUS SIGN}0.5 to +5.5",
+            "0.042",
+        ],
+        ["steady seed 2", "run", "0.750"],
+        ["steady seed 0", "run", "0.250"],
+        ["steady seed 1", "run", "0"],
+    ]
+    dash, minus = text.NOTHING, "\N{MINUS SIGN}"
+    assert [Reader(value).words for value in re.findall("<dd>(.*?)</dd>", part)] == [
+        "soft_vote (mean: geometric)",
+        f"temperature: 1.235; optimality gap: 1e-09; sizes: [16, 32]; loss: {dash}",
+        f"disagreement 15.0 %, double fault 1.5 %, Q statistic {minus}0.50, correlation {dash} "
+        "(test split, means over 2 pairs of members)",
+    ]
+    assert part.count("<img ") == 1
+    assert "Caption of growth." in part
+    assert 'href="#ensembles"' in html
+    assert "Further figures" not in html
+
+
+def test_an_ensemble_of_which_little_is_known_says_that() -> None:
+    entry = ensemble("best_member", "temperature", "fitted", diversity=None)
+    part = section(page(combined=[entry]), "ensembles")
+    assert rows_of(part)[0] == ["vote soft_vote", "3", "96.5 93.5 to 98.0", *[text.NOTHING] * 4]
+    assert not re.search("<dt>(Fitted|Diversity)", part)
+
+
+@pytest.mark.parametrize(
+    ("diversity", "expected"), [(DIVERSITY[:0], None), (DIVERSITY[:1], "Q statistic \N{MINUS SIGN}0.50")]
+)
+def test_one_pair_of_members_has_no_mean_and_one_member_no_diversity(
+    diversity: pd.DataFrame, expected: str | None
+) -> None:
+    words = Reader(section(page(combined=[ensemble(diversity=diversity)]), "ensembles")).words
+    assert "means over" not in words
+    assert (expected in words) if expected else ("double fault 1" not in words)
+
+
+def test_of_many_members_those_of_most_weight_are_listed() -> None:
+    members = [{"member": f"m{k}", "kind": "trial", "weight": k / 1000} for k in range(1200)]
+    part = section(page(combined=[ensemble(members=members)]), "ensembles")
+    assert [row[0] for row in rows_of(part)[1:]] == [f"m{k}" for k in range(1199, 1179, -1)]
+    assert "And 1,180 members more, with weights of 695.610 in all." in Reader(part).words
+
+
+def test_without_ensembles_there_is_no_section_of_them() -> None:
+    html = page(ensembles=pd.DataFrame())
+    assert 'id="ensembles"' not in html
+    assert "#ensembles" not in html
+
+
+def test_few_names_are_compared_in_a_matrix_and_differences_that_hold_are_marked() -> None:
+    html = page(comparisons=comparisons(compared("lucky", "vote", "steady")))
+    part = section(html, "statistics")
+    minus = "\N{MINUS SIGN}"
+    matrix, pairs = part.split("<details>")
+    assert re.findall(r"<th [^>]*><span style[^>]*>(.*?)</span>", matrix) == ["vote", "steady", "lucky"]
+    assert rows_of(matrix) == [
+        ["vote", "94.0", "", "+1.0", f"{minus}1.0"],
+        ["steady", "93.0", f"{minus}1.0", "", f"{minus}2.0*"],
+        ["lucky", "95.0", "+1.0", "+2.0*", ""],
+    ]
+    assert rows_of(pairs) == [
+        ["lucky", "steady", "95.0", "93.0", f"+2.0 {minus}1.0 to +5.0", "<0.001", "higher"],
+        ["lucky", "vote", "95.0", "94.0", f"+1.0 {minus}1.0 to +5.0", "0.200", SAME],
+        ["vote", "steady", "94.0", "93.0", f"+1.0 {minus}1.0 to +5.0", "0.200", SAME],
+    ]
+    words = Reader(html).words
+    assert "Of 3 pairs, the tests tell apart 1 by top-1 and 1 by log loss (200 test images)." in words
+    assert "Of several seeds, each image counts with its mean over them." in words
+    assert "was tested for significance" not in words
+    assert '<a href="#statistics">' in html
+    assert '<a href="tables/pairs.csv">' in part
+    assert "ranks.csv" not in part
+    assert "better" not in words
+
+
+@pytest.mark.parametrize(("number", "matrix", "pairs"), [(12, 12, 50), (13, 0, 50)])
+def test_of_many_names_the_pairs_of_least_p_are_listed(number: int, matrix: int, pairs: int) -> None:
+    names = [f"m{k:02}" for k in range(number)]
+    runs = pd.concat([run_rows().query("model == 'steady'").assign(model=name) for name in names])
+    table = compared(*names)
+    table.loc[(table["first"] == "m05") & (table["second"] == "m06"), "p_holm"] = 0.06
+    part = section(page(runs=runs, ensembles=pd.DataFrame(), comparisons=comparisons(table)), "statistics")
+    rows = rows_of(part)
+    assert len(rows) == matrix + pairs
+    assert [row[:2] for row in rows[matrix : matrix + 2]] == [["m00", names[-1]], ["m05", "m06"]]
+    more = number * (number - 1) // 2 - pairs
+    assert f"And {more} more in tables/pairs.csv." in Reader(part).words
+
+
+def test_ranks_over_data_sets_have_their_test_and_their_figure() -> None:
+    shown = [FigureEntry("critical_difference", "top1", "", PNG, "Caption of ranks.", ["figures/c.png"])]
+    values = {"comparisons": comparisons(compared("lucky", "vote", "steady"), RANKS), "figures": shown}
+    html = page(**values)
+    part = section(html, "statistics")
+    words = Reader(part).words
+    assert "test of 3 models and ensembles on 4 data sets has p 0.031; " in words
+    assert "two mean ranks differ where they are more than 1.66 apart" in words
+    assert 'alt="Mean ranks over data sets: top-1"' in part
+    assert '<a href="tables/ranks.csv">' in part
+    assert html.count("Caption of ranks.") == 1
+
+
+def test_a_single_model_is_compared_with_nothing() -> None:
+    rows = run_rows()
+    html = page(
+        runs=rows[rows["model"] == "steady"], ensembles=pd.DataFrame(), comparisons=comparisons(compared("steady"))
+    )
+    assert 'id="statistics"' not in html
+    assert "was tested for significance" in Reader(html).words
 
 
 def test_each_class_has_its_images_by_split() -> None:
@@ -575,11 +788,13 @@ def test_costs_add_up_by_stage() -> None:
     assert "keras 3.15.0, python 3.11.9" in words
 
 
-def test_no_figure_is_lost() -> None:
+@pytest.mark.parametrize("name", ["steady", "vote"])
+@pytest.mark.parametrize("pairs", [None, comparisons(compared("lucky", "vote", "steady"))])
+def test_no_figure_is_lost(name: str, pairs: Comparisons | None) -> None:
     kinds = [*LABELS, "a_new_kind"]
-    shown = [figure(kind, caption=f"Caption of {kind}.") for kind in kinds]
+    shown = [figure(kind, name, caption=f"Caption of {kind}.") for kind in kinds]
     for tuning in ([TUNING], []):
-        words = Reader(page(figures=shown, tuning=tuning)).words
+        words = Reader(page(figures=shown, tuning=tuning, combined=[ensemble()], comparisons=pairs)).words
         assert [words.count(f"Caption of {kind}.") for kind in kinds] == [1] * len(kinds)
 
 
@@ -612,3 +827,11 @@ def test_durations_have_two_units_at_most(seconds: float | None, expected: str) 
 )
 def test_numbers_have_four_digits(value: Any, expected: str) -> None:
     assert text.number(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [(0.0009, "<0.001"), (0.001, "0.001"), (0.0496, "0.050"), (1.0, "1.000"), (NAN, text.NOTHING)],
+)
+def test_p_values_have_three_decimals(p: float, expected: str) -> None:
+    assert text.p_value(p) == expected
