@@ -1,9 +1,12 @@
-"""The command ``graft``: what is done with finished results, outside of the workflow."""
+"""The command ``graft``: what is done with a study outside of the workflow."""
 
 import argparse
 import csv
+import math
 import os
+import shutil
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +27,37 @@ Without --output, prints the most probable classes of each image. With it, write
 
 A file that is no image, or is damaged, is named and left out; the exit status is then 1."""
 
+STATUS = """\
+Shows how far studies are while they run, from the files on disk alone, and disturbs nothing. A RESULTS_FOLDER is
+results/<study>; without one, every folder below results/ that has logs is shown.
+
+A job is one log in results/<study>/logs/. The numbers of jobs are of the newest run of Snakemake that is of the study,
+whose log is in .snakemake/log/; where none is known to be, "earlier" and "left" are unknown. What is unknown is a dash.
+
+stages:
+  earlier    done before this run began; some may be gone from the study, or about to be done again
+  done       done since: Snakemake has written the job's benchmark after the last line of its log
+  running    a process of this machine has the log open; or Snakemake holds its lock, and the log was written to in the
+             last ten minutes (a job on another machine of a cluster)
+  failed     Snakemake's log says so, of the job or of as many jobs of its rule as neither are done nor run
+  silent     neither done, nor known to run or to have failed: no sign of life since its log was written to
+  left       planned in the table at the top of Snakemake's log, and none of the above
+  time left  if as many jobs run at a time as now: of trainings and searches as below, of trainings that have not begun
+             as long as those of their model from other seeds took, in the mean; "> " where that is of a part of them
+trainings and searches that run, from their logs:
+  epoch      the last that the log names, of how many; step: where in it, once an epoch takes longer than a minute
+  best acc   the highest accuracy, and best loss the lowest loss, of the validation split in the epochs in the log: of a
+             training that was stopped and goes on, those since
+  trials     complete or pruned, of how many; pruned: of these; failed: of the others; best: the best value of all;
+             epoch: of the trial that runs now, if there is one worker
+  time left  at the pace of the last epochs if early stopping does not end it, or of the trials so far
+  said       how long ago its log was written to
+
+Below stand the other jobs that run, and those that failed or are silent, with what they said last and where."""
+
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="graft", description="What is done with the results of a finished study.")
+    parser = argparse.ArgumentParser(prog="graft", description="What is done with a study outside of Snakemake.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     predict = commands.add_parser(
         "predict",
@@ -56,6 +87,24 @@ def _parser() -> argparse.ArgumentParser:
         help="what Keras computes with, whatever the study used (default: tensorflow)",
     )
     predict.set_defaults(run=_predict)
+    status = commands.add_parser(
+        "status",
+        help="show how far studies are while they run",
+        description=STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    status.add_argument(
+        "folders", metavar="RESULTS_FOLDER", nargs="*", help="results/<study> (default: each below results/ with logs)"
+    )
+    status.add_argument(
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=5.0,
+        metavar="SECONDS",
+        help="show it anew every so many seconds until Ctrl-C (default: 5)",
+    )
+    status.set_defaults(run=_status)
     return parser
 
 
@@ -63,6 +112,15 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        if 0 < (seconds := float(text)) < math.inf:
+            return seconds
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0; folders stand before --watch")
 
 
 def _complain(text: str) -> None:
@@ -147,6 +205,54 @@ def _predict(chosen: argparse.Namespace) -> int:
     if output:
         print(f"{done:,} of {len(paths):,} images are in {output}")
     return 1 if unreadable else 0
+
+
+# -- graft status --------------------------------------------------------------------------------------------------------
+
+
+def _beside(path: Path) -> str:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    return _shown(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _status_lines(folders: Sequence[str], width: int) -> list[str]:
+    """What is known of the studies now, an empty line between two."""
+    from graft.status import find_studies, held_files, read_status, status_lines
+
+    found = [Path(folder) for folder in folders] or find_studies("results")
+    if not found:
+        raise UserError(
+            "results: no study with logs below it; name a RESULTS_FOLDER, or start where snakemake was started"
+        )
+    held, lines = held_files(), []
+    for folder in found:
+        lines += ["", *status_lines(read_status(folder, time.time(), held), width, _beside)]
+    return lines[1:]
+
+
+def _status(chosen: argparse.Namespace) -> int:
+    on_terminal = sys.stdout.isatty()
+    clear = "\x1b[2J" if on_terminal else ""
+    try:
+        while True:
+            width, height = shutil.get_terminal_size((160, 24))
+            lines = _status_lines(chosen.folders, width)
+            if chosen.watch is None:
+                print("\n".join(lines))
+                return 0
+            if not on_terminal:
+                print("\n".join(lines), end="\n\n", flush=True)
+            else:
+                if len(lines) >= height:
+                    more = f"... and {len(lines) - height + 2} lines more"
+                    lines = [*lines[: max(height - 2, 0)], more[:width]]
+                # Drawn over what was there, which does not flicker.
+                print(f"{clear}\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J", end="", flush=True)
+                clear = ""
+            time.sleep(chosen.watch)
+    except KeyboardInterrupt:
+        return 0 if chosen.watch else 130
 
 
 # -- the command ---------------------------------------------------------------------------------------------------------

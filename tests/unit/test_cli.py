@@ -189,3 +189,98 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     text = capsys.readouterr().out
     assert all(word in text for word in ("ENSEMBLE", "IMAGE", "--output", "--top", "--batch-size", "--backend"))
+
+
+# -- graft status --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which two studies have run, and which is the current one."""
+    for study in ("digits", "flowers"):
+        log = tmp_path / f"results/{study}/logs/split_dataset/{study}.log"
+        log.parent.mkdir(parents=True)
+        log.write_text("2026-11-22 02:52:28,875  1,244 train, 361 test, 192 validation\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("graft.status.held_files", set)
+    return tmp_path
+
+
+def status(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    ended = main(["status", *arguments])
+    said = capsys.readouterr()
+    return ended, said.out, said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [([], ["digits", "flowers"]), (["results/flowers"], ["flowers"]), (["results/digits/"], ["digits"])],
+)
+def test_status_shows_the_studies_that_are_named_or_all(
+    studies: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], shown: list[str]
+) -> None:
+    ended, out, err = status(capsys, *arguments)
+    assert (ended, err) == (0, "")
+    assert [line.partition(":")[0] for line in out.splitlines() if "no log of Snakemake" in line] == shown
+    assert [line for line in out.splitlines() if line.endswith(".log")] == [
+        f"  results/{name}/logs/split_dataset/{name}.log" for name in shown
+    ]
+
+
+@pytest.mark.parametrize("on_terminal", [False, True])
+def test_status_is_drawn_again_until_it_is_interrupted(
+    studies: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, on_terminal: bool
+) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("graft.cli.time.sleep", sleep)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: on_terminal)
+    monkeypatch.setenv("LINES", "5")
+    ended, out, err = status(capsys, "results/digits", "--watch")
+    assert (ended, err, slept) == (0, "", [5.0] * 3)
+    assert out.count("digits: last sign of life") == 3
+    assert ("\x1b" in out) == on_terminal
+    if on_terminal:  # no more lines than it has, and the cursor stays below them
+        assert [screen.count("\n") for screen in out.split("\x1b[H")[1:]] == [4] * 3
+        assert out.count("... and 4 lines more") == 3
+
+
+def test_status_says_where_it_finds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    nothing = "results: no study with logs below it; name a RESULTS_FOLDER, or start where snakemake was started"
+    assert status(capsys) == (1, "", f"graft: {nothing}\n")
+    wrong = "results/none: no folder of results with logs; name results/<study> of a study that has been started"
+    assert status(capsys, "results/none") == (1, "", f"graft: {wrong}\n")
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "results/digits"])
+def test_status_refuses_what_is_no_number_of_seconds(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["status", f"--watch={seconds}"])
+    assert ended.value.code == 2
+    assert f"{seconds!r} is not a number of seconds above 0" in capsys.readouterr().err
+
+
+def test_status_loads_neither_snakemake_nor_a_network_framework(studies: Path) -> None:
+    code = "import sys; from graft.cli import main; main(['status']); "
+    code += "print(sorted({'keras', 'tensorflow', 'snakemake', 'pandas', 'optuna'} & {*sys.modules}))"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(root)}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr, done.stdout.splitlines()[-1]) == (0, "", "[]")
+
+
+def test_help_says_what_every_column_of_status_means(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["status", "--help"])
+    text = capsys.readouterr().out
+    stages = ("earlier", "done", "running", "failed", "silent", "left", "time left")
+    assert all(f"\n  {word} " in text for word in (*stages, "epoch", "best acc", "trials", "said"))
+    assert max(map(len, text.splitlines())) <= 120

@@ -33,18 +33,20 @@ models:
     image_size: 32
     weights: imagenet
     freeze: all
-    datasets: [digits]
     train: {epochs: 4, learning_rate: 1e-2}
   cycles:
     extends: probe
     image_size: 64
+    datasets: [digits]
     train: {schedule: {name: cosine_cycles, cycles: 2}}
   parted:
     extends: probe
     folds: 3
+    datasets: [digits]
   tuned:
     extends: probe
     tune: {trials: 2, sampler: random, pruner: none, space: {train.learning_rate: {low: 1e-3, high: 1e-2}}}
+    datasets: [digits]
     seeds: [0]
   of_few:
     extends: probe
@@ -53,6 +55,7 @@ models:
   student:
     extends: probe
     distill: {ensemble: votes, temperature: 2}
+    datasets: [digits]
     seeds: [0]
 ensembles:
   votes: {method: soft_vote, members: [probe, cycles], datasets: [digits]}
@@ -62,6 +65,8 @@ ensembles:
   snapshots: {method: soft_vote, members: [{snapshots: cycles}], datasets: [digits]}
   joined: {method: concat, members: [probe, cycles, {run: of_few, dataset: few}], datasets: [digits]}
   soup: {method: weight_average, members: [probe], datasets: [digits]}
+  averaged: {method: soft_vote, members: [probe]}
+  counted: {method: hard_vote, members: [probe]}
 """
 
 
@@ -142,13 +147,24 @@ def test_a_student_learns_from_what_the_ensemble_says_of_training_images(project
 
 def test_every_ensemble_is_in_the_tables_beside_its_best_member(project: Project) -> None:
     table = pd.read_csv(project.folder / "results/combined/tables/ensembles.csv")
-    test = table[table["split"] == "test"].set_index("ensemble")
-    assert set(test.index) == {"votes", "patterns", "elsewhere", "bagged", "snapshots", "joined", "soup"}
+    test = table[(table["split"] == "test") & (table["dataset"] == "digits")].set_index("ensemble")
+    names = {"votes", "patterns", "elsewhere", "bagged", "snapshots", "joined", "soup", "averaged", "counted"}
+    assert set(test.index) == names
     for name, row in test.iterrows():
         gain = described(project, str(name))["best_member"]
         assert row["members"] == len(described(project, str(name))["members"])
         assert row["top1"] - gain["top1"] == pytest.approx(gain["difference"], abs=1e-9)
         assert gain["difference_low"] <= gain["difference"] <= gain["difference_high"]
+
+
+def test_what_two_data_sets_have_in_common_is_ranked(project: Project) -> None:
+    results = project.folder / "results/combined"
+    ranks = pd.read_csv(results / "tables/ranks.csv")
+    assert set(ranks["name"]) == {"probe", "averaged", "counted"} and set(ranks["datasets"]) == {2}
+    for metric in ("top1", "log_loss"):
+        assert (results / f"figures/critical_difference.{metric}.png").stat().st_size > 5000
+    page = (results / "report.html").read_text()
+    assert "Mean ranks over data sets" in page and "Accuracy by number of members" in page
 
 
 @pytest.mark.parametrize("name", ["votes", "joined", "soup", "bagged"])
