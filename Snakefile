@@ -43,6 +43,7 @@ rule all:
     input:
         PAGE,
         FIGURE_FILES,
+        TABLE_FILES,
         CARDS,
 
 
@@ -54,6 +55,7 @@ include: "rules/training.smk"
 include: "rules/ensembles.smk"
 include: "rules/evaluation.smk"
 include: "rules/published.smk"
+include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/tensorboard.smk"

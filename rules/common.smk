@@ -36,7 +36,9 @@ STEMS = (
     + [f"growth.{dataset}.{name}" for dataset, name in GROWN]
     + [f"critical_difference.{metric}" for metric in ("top1", "log_loss") if RANKED]
 )
-FIGURE_FILES = [FIGURES / f"{stem}.{ending}" for stem in STEMS for ending in ("png", "svg", "csv")]
+FIGURE_FILES = [FIGURES / f"{stem}.{ending}" for stem in STEMS for ending in (*study.look["formats"], "csv")]
+TABLE_NAMES = ["runs", "models", "ensembles", "pairs", "ranks"] + (["published"] if study.reference else [])
+TABLE_FILES = [TABLES / f"{name}.{ending}" for name in TABLE_NAMES for ending in ("md", "tex")]
 GRID_PX = 128  # a tile of the sample grid is not worth reading larger images for
 
 
@@ -415,7 +417,7 @@ def figure_files(stem, caption=None, **labels):
             labels={"data set": "{dataset}", **labels},
             caption=f"captions/{caption or kind}.rst",
         ),
-        "svg": FIGURES / f"{stem}.svg",
+        **{ending: FIGURES / f"{stem}.{ending}" for ending in study.look["formats"] if ending != "png"},
         "table": FIGURES / f"{stem}.csv",
         "sums": FIGURES / f"{stem}.sha256",
     }

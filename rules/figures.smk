@@ -1,4 +1,4 @@
-"""Figures from saved predictions, histories and tables alone: PNG, SVG and the data behind them as CSV."""
+"""Figures from saved predictions, histories and tables alone: in the formats of the study, and their data as CSV."""
 
 
 rule figures:
@@ -14,6 +14,7 @@ rule draw_sample_grid:
     output:
         **figure_files("sample_grid.{dataset}"),
     params:
+        look=study.look,
         code=fingerprint("draw_sample_grid"),
     log:
         LOGS / "draw_sample_grid/{dataset}.log",
@@ -36,6 +37,7 @@ rule draw_learning_curves:
         **figure_files("learning_curves.{dataset}.{model}", model="{model}"),
     params:
         seeds=lambda wildcards: study.seeds_of(wildcards.model),
+        look=study.look,
         code=fingerprint("draw_learning_curves"),
     log:
         LOGS / "draw_learning_curves/{dataset}/{model}.log",
@@ -57,6 +59,7 @@ rule draw_confusion_matrix:
     output:
         **figure_files("confusion_matrix.{dataset}.{name}", model="{name}"),
     params:
+        look=study.look,
         code=fingerprint("draw_confusion_matrix"),
     wildcard_constraints:
         name="|".join([*study.models, *study.ensembles]),
@@ -81,6 +84,7 @@ rule draw_model_comparison:
     output:
         **figure_files("model_comparison.{dataset}"),
     params:
+        look=study.look,
         code=fingerprint("draw_model_comparison"),
     log:
         LOGS / "draw_model_comparison/{dataset}.log",
@@ -102,6 +106,7 @@ rule draw_tuning:
     output:
         **figure_files("tuning_{kind}.{dataset}.{model}", caption="tuning", model="{model}"),
     params:
+        look=study.look,
         code=fingerprint("draw_tuning"),
     wildcard_constraints:
         kind="|".join(TUNING_FIGURES),
@@ -125,6 +130,7 @@ rule draw_critical_difference:
     output:
         **figure_files("critical_difference.{metric}", **{"data set": "all", "metric": "{metric}"}),
     params:
+        look=study.look,
         code=fingerprint("draw_critical_difference"),
     wildcard_constraints:
         metric="top1|log_loss",
@@ -148,6 +154,7 @@ rule draw_growth:
     output:
         **figure_files("growth.{dataset}.{ensemble}", model="{ensemble}"),
     params:
+        look=study.look,
         code=fingerprint("draw_growth"),
     log:
         LOGS / "draw_growth/{dataset}/{ensemble}.log",

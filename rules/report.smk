@@ -40,6 +40,7 @@ rule write_report:
     params:
         study=study.dump(),
         figures=[stem.split(".") for stem in STEMS],
+        formats=study.look["formats"],
         datasets=COMPARED,
         ensembles=[list(names) for names in COMBINED],
         grown=[list(names) for names in GROWN],

@@ -33,7 +33,10 @@ with job(snakemake) as say:
             "".join(name),
             verified(png).read_bytes(),
             Path(caption).read_text(encoding="utf-8").strip(),
-            [str(Path(png).relative_to(page.parent).with_suffix(suffix)) for suffix in (".png", ".svg", ".csv")],
+            [
+                relpath(Path(png).with_suffix(f".{ending}"), page.parent)
+                for ending in (*snakemake.params.formats, "csv")
+            ],
         )
         for (kind, dataset, *name), png, caption in zip(
             snakemake.params.figures, snakemake.input.figures, snakemake.input.captions, strict=True

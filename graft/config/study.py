@@ -18,6 +18,7 @@ from graft.config.base import (
 from graft.config.checks import study_problems
 from graft.config.data import Dataset
 from graft.config.ensembles import Ensemble, Member, Other
+from graft.config.figures import Figures
 from graft.config.limits import Limits
 from graft.config.models import AnyModel, Backbone
 from graft.config.reference import Reference
@@ -54,6 +55,7 @@ class Study(Strict):
     ensembles: dict[Name, Ensemble] = {}
 
     reference: Reference | None = None
+    figures: Figures | None = None
     limits: Limits | None = None
 
     @field_validator("seeds")
@@ -71,6 +73,11 @@ class Study(Strict):
     def compute(self) -> dict[str, Any]:
         """What decides a job's bits beside its data, its seed and its model."""
         return {"backend": self.backend, "deterministic": self.deterministic, "threads": self.threads}
+
+    @cached_property
+    def look(self) -> dict[str, Any]:
+        """How figures look, and the files that they are: what the study says of it, and defaults."""
+        return (self.figures or Figures()).dump()
 
     def features_name(self, model: str) -> str:
         """The folder name of a model's frozen activations: backbone, cut, and a hash of all that decides them."""

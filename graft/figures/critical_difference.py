@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from graft.figures.style import BLUE, GREY, ORANGE, look, new_figure, shorten
+from graft.figures.style import GREY, label, letters, look, narrow, new_figure, palette, points, shorten, text_scale
 
-LEVEL, ROW = 0.26, 0.24  # inches: of a bar that joins names, and of a name
+LEVEL, ROW = 0.26, 0.24  # inches in the default size: of a bar that joins names, and of a name
 LONGEST = 32
 
 
@@ -28,22 +28,28 @@ def alike(ranks: Sequence[float], critical_difference: float) -> list[tuple[int,
     return groups
 
 
+def _at_right(names: int) -> int:
+    """How many names are at the right: half of them, or all where the width holds no two beside the axis."""
+    return names if narrow() else math.ceil(names / 2)
+
+
 def _draw_names(axes: Axes, names: Sequence[str], ranks: Sequence[float], most: int, top: float) -> None:
-    """A line from each rank down, and to its name at the side: the better half at the right, the others at the left."""
-    better = math.ceil(len(names) / 2)
+    """A line from each rank down, and to its name at the side: the better ones at the right, the others at the left."""
+    better = _at_right(len(names))
+    row, length = ROW * text_scale(), letters(LONGEST, 24)
     edges = (1 - 0.12 * (most - 1) / 4, most + 0.12 * (most - 1) / 4)
     for place, (name, rank) in enumerate(zip(names, ranks, strict=True)):
         at_right = place < better
-        height = top + ROW * (place if at_right else len(names) - 1 - place)
+        height = top + row * (place if at_right else len(names) - 1 - place)
         edge = edges[0] if at_right else edges[1]
         line: dict[str, Any] = {"color": GREY, "lw": 0.9, "solid_joinstyle": "miter", "zorder": 2, "clip_on": False}
         axes.plot([rank, rank, edge], [0, height, height], **line)
         axes.annotate(
-            f" {shorten(name, LONGEST)}  {rank:.2f} " if at_right else f" {rank:.2f}  {shorten(name, LONGEST)} ",
+            f" {shorten(name, length)}  {rank:.2f} " if at_right else f" {rank:.2f}  {shorten(name, length)} ",
             (edge, height),
             va="center",
             ha="left" if at_right else "right",
-            fontsize=8.5,
+            fontsize=points(8.5),
             annotation_clip=False,
             parse_math=False,
         )
@@ -64,7 +70,7 @@ def critical_difference(ranks: pd.DataFrame, title: str) -> tuple[Figure, pd.Dat
     groups = alike(means, distance)
 
     top = LEVEL * (len(groups) + 1)
-    bottom = top + ROW * math.ceil(most / 2)
+    bottom = top + ROW * text_scale() * _at_right(most)
     figure = new_figure(title, height=bottom + 1.35)
     axes = figure.subplots()
     axes.set_xlim(most, 1)
@@ -72,27 +78,29 @@ def critical_difference(ranks: pd.DataFrame, title: str) -> tuple[Figure, pd.Dat
     axes.set_axis_off()
     ticks = np.arange(1, most + 1)
     axes.plot([1, most], [0, 0], color="#222222", lw=1.2, clip_on=False)
-    for tick in ticks[:: max(1, most // 12)]:
+    for tick in ticks[:: max(1, most // (6 if narrow() else 12))]:
         axes.plot([tick, tick], [-0.06, 0], color="#222222", lw=1.0, clip_on=False)
-        axes.text(tick, -0.1, str(tick), ha="center", va="bottom", fontsize=8)
+        axes.text(tick, -0.1, str(tick), ha="center", va="bottom", fontsize=points(8))
 
+    single, other = palette().colours[:2]
     if distance <= most - 1:
         end = most - distance
-        axes.plot([most, end], [-0.42, -0.42], color=ORANGE, lw=2, clip_on=False, solid_capstyle="butt")
+        axes.plot([most, end], [-0.42, -0.42], color=other, lw=2, clip_on=False, solid_capstyle="butt")
         for place in (most, end):
-            axes.plot([place, place], [-0.47, -0.37], color=ORANGE, lw=1.2, clip_on=False)
-        axes.text((most + end) / 2, -0.5, f"critical difference {distance:.2f}", ha="center", va="bottom", fontsize=8)
+            axes.plot([place, place], [-0.47, -0.37], color=other, lw=1.2, clip_on=False)
+        said = label("critical difference {distance}", distance=f"{distance:.2f}")
+        axes.text((most + end) / 2, -0.5, said, ha="center", va="bottom", fontsize=points(8))
     else:
-        label = f"critical difference {distance:.2f}, more than any two ranks can differ"
-        axes.text(most, -0.42, label, ha="left", va="bottom", fontsize=8)
+        said = label("critical difference {distance}, more than any two ranks can differ", distance=f"{distance:.2f}")
+        axes.text(most, -0.42, said, ha="left", va="bottom", fontsize=points(8))
 
     _draw_names(axes, names, means, most, top)
     for level, (first, last) in enumerate(groups, 1):
         reach = 0.02 * (most - 1)
         bar = [means[first] - reach, means[last] + reach]
         height = LEVEL * level - 0.06
-        axes.plot(bar, [height] * 2, color=BLUE, lw=4, solid_capstyle="round", zorder=3, clip_on=False)
+        axes.plot(bar, [height] * 2, color=single, lw=4, solid_capstyle="round", zorder=3, clip_on=False)
     p = f"p = {facts['p']:.3f}" if facts["p"] >= 0.001 else "p < 0.001"
-    said = f"Friedman's test over {facts['datasets']} data sets: {p}"
-    figure.supxlabel(said, fontsize=8, color=GREY)
+    said = label("Friedman's test over {datasets} data sets: {p}", datasets=facts["datasets"], p=p)
+    figure.supxlabel(said, fontsize=points(8), color=GREY)
     return figure, table

@@ -8,7 +8,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from graft.figures.style import GREY, colours, log_axis_if_wide, look, new_figure, percent_axis
+from graft.figures.style import (
+    GREY,
+    colours,
+    label,
+    legend_below,
+    log_axis_if_wide,
+    look,
+    narrow,
+    new_figure,
+    percent_axis,
+    text_scale,
+)
 
 DASHES = (0, (3, 1.5))
 MOST_COLUMNS = 6
@@ -27,26 +38,30 @@ def learning_curves(histories: Mapping[int, pd.DataFrame], title: str) -> tuple[
 
     seeds = dict(zip(histories, colours(len(histories)), strict=True))
     handles = [
-        Line2D([], [], color=GREY, label="validation"),
-        Line2D([], [], color=GREY, ls=DASHES, lw=1.0, label="training"),
-        *(Line2D([], [], color=colour, lw=3, label=f"seed {seed}") for seed, colour in seeds.items()),
+        Line2D([], [], color=GREY, label=label("validation")),
+        Line2D([], [], color=GREY, ls=DASHES, lw=1.0, label=label("training")),
+        *(Line2D([], [], color=colour, lw=3, label=label("seed {seed}", seed=seed)) for seed, colour in seeds.items()),
     ]
     columns = min(len(handles), MOST_COLUMNS)
-    figure = new_figure(title, height=2.9 + 0.2 * math.ceil(len(handles) / columns))
-    for axes, name in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
+    lines = len(drawn) if narrow() else 1
+    legend_rows = math.ceil(len(handles) / columns)
+    figure = new_figure(title, height=0.8 + 2.1 * lines + 0.2 * text_scale() * legend_rows)
+    panels = figure.subplots(lines, len(drawn) // lines, squeeze=False).flat
+    for axes, name in zip(panels, drawn, strict=True):
         for column, style in ((name, {"ls": DASHES, "lw": 1.0, "alpha": 0.65}), (f"val_{name}", {})):
             for seed, history in histories.items():
                 if column in history:
                     marker = "o" if len(history) == 1 else ""
                     axes.plot(history["epoch"], history[column], marker=marker, ms=4, color=seeds[seed], **style)
-        axes.set_xlabel("Epoch")
+        axes.set_xlabel(label("Epoch"))
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
         if name == "accuracy":
-            axes.set_ylabel("Accuracy (%)")
+            axes.set_ylabel(label("Accuracy (%)"))
             percent_axis(axes.yaxis)
         else:
-            axes.set_ylabel("Loss")
+            axes.set_ylabel(label("Loss"))
             log_axis_if_wide(axes, "y", table.filter(regex="^(val_)?loss$").to_numpy(float))
 
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.5)
+    texts = [str(handle.get_label()) for handle in handles]
+    legend_below(figure, handles, texts, most=columns, columnspacing=1.5)
     return figure, table

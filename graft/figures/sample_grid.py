@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from graft.figures.style import WIDTH, look, new_figure, shorten
+from graft.figures.style import full_width, look, new_figure, shorten, text_scale
 
 MOST_CLASSES = 20
 MOST_IMAGES = 8
@@ -53,8 +53,10 @@ def sample_grid(images: np.ndarray, names: list[str], title: str) -> tuple[Figur
         canvas[top : top + height - gap, left : left + width - gap] = images[image]
 
     shown = [shorten(name) for name in order]
-    cell, beside = (WIDTH - 1.6) / MOST_IMAGES, 0.4 + 0.07 * max(map(len, shown))
-    figure = new_figure(title, height=0.5 + len(order) * cell * height / width, width=beside + max(columns, 4) * cell)
+    beside = 0.4 + 0.07 * text_scale() * max(map(len, shown))
+    cell = (full_width() - (0.4 + 1.2 * text_scale())) / MOST_IMAGES
+    across = min(full_width(), beside + max(columns, 4) * cell)
+    figure = new_figure(title, height=0.5 + len(order) * cell * height / width, width=across)
     axes = figure.subplots()
     axes.imshow(canvas, interpolation="auto")
     axes.set_anchor("W")

@@ -17,7 +17,7 @@ from matplotlib import pyplot as plt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
-from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution, json_to_distribution
@@ -36,16 +36,23 @@ from optuna.visualization.matplotlib import (
 )
 
 from graft.figures.style import (
-    BLUE,
     GREY,
     MEASURES,
-    ORANGE,
-    WIDTH,
+    full_width,
+    label,
+    legend_below,
+    letters,
     log_axis_if_wide,
     look,
+    narrow,
     new_figure,
+    palette,
     percent_axis,
+    points,
+    put_title,
+    ramp,
     shorten,
+    text_scale,
 )
 
 KNOWN = ("trial", "state", "value", "epochs", "start")
@@ -53,7 +60,6 @@ KNOWN = ("trial", "state", "value", "epochs", "start")
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
 COLUMNS = 3
 ABSENT = "\N{EN DASH}"
-BLUES = LinearSegmentedColormap.from_list("blues", ["#c4ddf0", BLUE, "#00243b"])  # the lightest is still seen on white
 LEGEND = ("complete trial", "pruned trial", "best so far", "best trial")
 MANY_AXES = 6
 MOST_LETTERS = 24  # below a panel, on one line
@@ -188,8 +194,8 @@ def _drawn(plot: Callable[[optuna.Study], Any], search: Search, title: str, heig
         if legend := each.get_legend():
             legend.remove()
     figure.set_layout_engine("constrained")
-    figure.set_size_inches(WIDTH, height)
-    figure.suptitle(title, x=0.015, horizontalalignment="left")
+    figure.set_size_inches(full_width(), height)
+    put_title(figure, title)
     return figure, panels
 
 
@@ -201,7 +207,7 @@ def _in_words(title: str, sentence: str) -> Figure:
     figure = new_figure(title, height=1.1)
     axes = figure.subplots()
     axes.set_axis_off()
-    axes.text(0, 0.6, sentence, color=GREY)
+    axes.text(0, 0.6, textwrap.fill(sentence, letters(90)), color=GREY)
     return figure
 
 
@@ -210,11 +216,11 @@ def _mark(axes: Axes, search: Search, x: Callable[[FrozenTrial], Any]) -> None:
     pruned = [(x(trial), _value(trial)) for trial in search.pruned if x(trial) is not None]
     hollow: dict[str, Any] = {"ms": 4.5, "mfc": "white", "mec": GREY, "mew": 1, "zorder": 1.5}
     if pruned:
-        (drawn,) = axes.plot(*zip(*pruned, strict=True), "o", label="pruned trial", **hollow)
+        (drawn,) = axes.plot(*zip(*pruned, strict=True), "o", label=label("pruned trial"), **hollow)
         _rasterise(drawn, search)
     if search.best is not None and x(search.best) is not None:
-        star: dict[str, Any] = {"ms": 12, "mec": "white", "mew": 0.6, "color": ORANGE, "zorder": 4}
-        axes.plot([x(search.best)], [_value(search.best)], "*", label="best trial", **star)
+        star: dict[str, Any] = {"ms": 12, "mec": "white", "mew": 0.6, "color": palette().colours[1], "zorder": 4}
+        axes.plot([x(search.best)], [_value(search.best)], "*", label=label("best trial"), **star)
 
 
 def _scale_y(axes: Axes, metric: str, values: np.ndarray) -> None:
@@ -237,10 +243,11 @@ def _log_ticks(low: float, high: float, most: int) -> tuple[list[float], list[st
     return ticks, [f"{tick:.2g}" if tick < 10 else f"{tick:.0f}" for tick in ticks]
 
 
-def _legend(figure: Figure, axes: Axes, order: Sequence[str] = LEGEND) -> None:
-    handles = {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    shown = {label: handles[label] for label in order if label in handles}
-    legend = figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(order))
+def _legend(figure: Figure, axes: Axes, order: Sequence[str] = ()) -> None:
+    order = order or [label(text) for text in LEGEND]
+    handles = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    shown = {text: handles[text] for text in order if text in handles}
+    legend = legend_below(figure, list(shown.values()), list(shown), most=len(order))
     plt.setp(legend.legend_handles, alpha=1)
 
 
@@ -271,16 +278,16 @@ def tuning_history(search: Search, title: str) -> tuple[Figure, pd.DataFrame]:
         (complete.cummax() if measure.higher else complete.cummin()).ffill(),
     )
     if not search.complete:
-        return _in_words(title, "No trial came to its end."), table
+        return _in_words(title, label("No trial came to its end.")), table
     figure, (axes,) = _drawn(plot_optimization_history, search, title, height=3.4)
-    points, (line,) = cast(PathCollection, axes.collections[0]), axes.lines
-    points.set(color=BLUE, sizes=[25], linewidths=0, alpha=0.8, label="complete trial")
-    line.set(color=ORANGE, lw=1.2, alpha=1, drawstyle="steps-post", label="best so far")
+    dots, (line,), (single, best) = cast(PathCollection, axes.collections[0]), axes.lines, palette().colours[:2]
+    dots.set(color=single, sizes=[25], linewidths=0, alpha=0.8, label=label("complete trial"))
+    line.set(color=best, lw=1.2, alpha=1, drawstyle="steps-post", label=label("best so far"))
     _mark(axes, search, lambda trial: trial.number)
     _scale_y(axes, search.metric, table["value"].to_numpy(float))
-    axes.set_ylabel(measure.axis_label)
+    axes.set(xlabel=label("Trial"), ylabel=measure.axis_label)
     _whole_numbers(axes)
-    _rasterise(points, search)
+    _rasterise(dots, search)
     _legend(figure, axes)
     return figure, table
 
@@ -303,7 +310,7 @@ def _slice_x_axis(axes: Axes, search: Search, name: str) -> None:
     if isinstance(distribution, CategoricalDistribution):
         named = {repr(choice): _written(choice) for choice in distribution.choices}
         ticks = axes.xaxis.get_major_locator()()
-        labels = [named[label] for label in axes.xaxis.get_major_formatter().format_ticks(list(ticks))]
+        labels = [named[text] for text in axes.xaxis.get_major_formatter().format_ticks(list(ticks))]
         axes.set_xticks(ticks, labels, parse_math=False)
         axes.set_xlim(-0.5, len(labels) - 0.5)
         if len(labels) * max(map(len, labels)) > MOST_LETTERS:
@@ -314,7 +321,7 @@ def _slice_x_axis(axes: Axes, search: Search, name: str) -> None:
     axes.autoscale(axis="x")
     if axes.get_xscale() == "log":
         values = [trial.params[name] for trial in trials]
-        axes.set_xticks(*_log_ticks(min(values), max(values), 3))
+        axes.set_xticks(*_log_ticks(min(values), max(values), 2 if narrow() else 3))
         axes.xaxis.set_minor_locator(NullLocator())
 
 
@@ -323,27 +330,28 @@ def tuning_slice(search: Search, title: str) -> tuple[Figure, pd.DataFrame]:
     """The value of each trial against each parameter, the later the darker. The table is ``trials``."""
     names = sorted({name for trial in search.complete for name in trial.params})
     if not names:
-        return _in_words(title, "No trial came to its end."), search.trials
-    columns = min(COLUMNS, len(names))
+        return _in_words(title, label("No trial came to its end.")), search.trials
+    across = 2 if narrow() else COLUMNS
+    columns, room = min(across, len(names)), letters(26 * COLUMNS // across)
     lines = math.ceil(len(names) / columns)
     matplotlib.rcParams["figure.constrained_layout.use"] = True  # colour bars are made for one layout
     figure, panels = _drawn(plot_slice, search, title, height=1.2 + 2.0 * lines)
     grid = figure.add_gridspec(lines, columns)
-    label = MEASURES[search.metric].axis_label
+    measure = MEASURES[search.metric].axis_label
     for place, (axes, name) in enumerate(zip(panels, names, strict=True)):
-        points = cast(PathCollection, axes.collections[0])
-        points.set(sizes=[25], linewidths=0, cmap=BLUES, clim=(0, search.trials["trial"].max()))
+        dots = cast(PathCollection, axes.collections[0])
+        dots.set(sizes=[25], linewidths=0, cmap=ramp(), clim=(0, search.trials["trial"].max()))
         _mark(axes, search, _place(name))
         _slice_x_axis(axes, search, name)
         _scale_y(axes, search.metric, search.trials["value"].to_numpy(float))
-        _rasterise(points, search)
+        _rasterise(dots, search)
         axes.set_subplotspec(grid[place // columns, place % columns])
-        axes.set(xlabel=_wrapped(name, 26), ylabel="" if place % columns else label)
+        axes.set(xlabel=_wrapped(name, room), ylabel="" if place % columns else measure)
         axes.tick_params(labelleft=place % columns == 0)
-    panels[0].plot([], [], "o", ms=5, mew=0, color=BLUE, label="complete trial")
-    points = cast(Any, panels[-1].collections[0])
-    points.colorbar.remove()
-    figure.colorbar(points, ax=panels, label="Trial", aspect=20 * lines, ticks=MaxNLocator(5, integer=True))
+    panels[0].plot([], [], "o", ms=5, mew=0, color=palette().colours[0], label=label("complete trial"))
+    dots = cast(Any, panels[-1].collections[0])
+    dots.colorbar.remove()
+    figure.colorbar(dots, ax=panels, label=label("Trial"), aspect=20 * lines, ticks=MaxNLocator(5, integer=True))
     _legend(figure, panels[0])
     return figure, search.trials
 
@@ -354,15 +362,17 @@ def tuning_parallel_coordinates(search: Search, title: str) -> tuple[Figure, pd.
     table = search.trials[search.trials["state"] == "complete"].reset_index(drop=True)
     names = sorted({name for trial in search.complete for name in trial.params})
     if not names:
-        return _in_words(title, "No trial came to its end."), table
+        return _in_words(title, label("No trial came to its end.")), table
     measure = MEASURES[search.metric]
     matplotlib.rcParams.update({"figure.constrained_layout.use": True, "axes.grid": False, "axes.spines.right": True})
     figure, (axes,) = _drawn(plot_parallel_coordinate, search, title, height=4.4)
     lines = cast(LineCollection, axes.collections[0])
     bar = cast(Any, lines).colorbar
-    many = len(names) > MANY_AXES
-    axes.set_xticks(range(len(names) + 1), [measure.label, *(shorten(name, 36) for name in names)], parse_math=False)
-    axes.tick_params("x", rotation=40, labelsize=7 if many else 8, length=0)
+    many = narrow() or len(names) > MANY_AXES
+    axes.set_xticks(
+        range(len(names) + 1), [measure.label, *(shorten(name, letters(36, 20)) for name in names)], parse_math=False
+    )
+    axes.tick_params("x", rotation=40, labelsize=points(7 if many else 8), length=0)
     plt.setp(axes.get_xticklabels(), horizontalalignment="right", rotation_mode="anchor")
     axes.spines["right"].set_visible(False)
     for twin, name in zip((each for each in figure.axes if each not in (axes, bar.ax)), names, strict=True):
@@ -370,10 +380,10 @@ def tuning_parallel_coordinates(search: Search, title: str) -> tuple[Figure, pd.
     values = np.asarray(lines.get_array())
     order = np.argsort(values if measure.higher else -values, kind="stable")  # the best is drawn last
     lines.set(segments=[lines.get_segments()[place] for place in order], array=values[order])
-    best = lines.get_segments()[-1]
-    axes.plot(best[:, 0], best[:, 1], color=ORANGE, lw=2, label="best trial")
-    axes.plot([], [], color=BLUE, lw=1, label="complete trial")
-    lines.set(linewidths=1, cmap=BLUES if measure.higher else BLUES.reversed())
+    best, (single, emphasis) = lines.get_segments()[-1], palette().colours[:2]
+    axes.plot(best[:, 0], best[:, 1], color=emphasis, lw=2, label=label("best trial"))
+    axes.plot([], [], color=single, lw=1, label=label("complete trial"))
+    lines.set(linewidths=1, cmap=ramp() if measure.higher else ramp().reversed())
     _rasterise(lines, search)
     bar.set_label(measure.axis_label)
     if measure.percent:
@@ -393,10 +403,10 @@ def _parallel_ticks(twin: Axes, search: Search, name: str, length: int) -> tuple
     distributions = [trial.distributions.get(name) for trial in search.complete]
     found, missing = next(filter(None, distributions)), None in distributions
     if isinstance(found, CategoricalDistribution) or missing:
-        ticks, labels = list(twin.get_yticks()), [label.get_text() for label in twin.get_yticklabels()]
+        ticks, labels = list(twin.get_yticks()), [text.get_text() for text in twin.get_yticklabels()]
         if isinstance(found, CategoricalDistribution):
             named = {str(choice): _written(choice, length) for choice in found.choices}
-            labels = [named.get(label.removesuffix(" (value)"), label) for label in labels]
+            labels = [named.get(text.removesuffix(" (value)"), text) for text in labels]
         return ticks, [ABSENT, *labels[1:]] if missing else labels
     values = [trial.params[name] for trial in search.complete]
     low, high = min(values), max(values)
@@ -410,9 +420,9 @@ def _style_parallel_axis(twin: Axes, search: Search, name: str, many: bool) -> N
     ticks, labels = _parallel_ticks(twin, search, name, 9 if many else 16)
     twin.set_yticks(ticks, labels, parse_math=False)
     twin.yaxis.set_minor_locator(NullLocator())
-    twin.tick_params("y", labelsize=6.5 if many else 8, pad=1.5, length=2)
-    for label in twin.get_yticklabels():  # lines run through them
-        label.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4})
+    twin.tick_params("y", labelsize=points(6.5 if many else 8), pad=1.5, length=2)
+    for text in twin.get_yticklabels():  # lines run through them
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4})
 
 
 EVALUATORS: dict[str, tuple[str, Callable[[], BaseImportanceEvaluator], int | None]] = {
@@ -443,9 +453,10 @@ def _lacking(search: Search) -> str:
     """Why importance cannot be told, if it cannot."""
     complete = len(search.complete)
     if complete < FEWEST_FOR_IMPORTANCE:
-        return f"Importance takes {FEWEST_FOR_IMPORTANCE} complete trials or more; this search has {complete}."
+        text = "Importance takes {fewest} complete trials or more; this search has {complete}."
+        return label(text, fewest=FEWEST_FOR_IMPORTANCE, complete=complete)
     if len({_value(trial) for trial in search.complete}) == 1:
-        return "All complete trials have the same value: no parameter mattered."
+        return label("All complete trials have the same value: no parameter mattered.")
     return ""
 
 
@@ -465,23 +476,24 @@ def tuning_importance(search: Search, title: str) -> tuple[Figure, pd.DataFrame]
     table = table.sort_values("mean", ascending=False, ignore_index=True, kind="stable").drop(columns="mean")
     if lacking:
         return _in_words(title, lacking), table
-    figure = new_figure(title, height=1.1 + 0.42 * len(table))
+    figure = new_figure(title, height=1.1 + 0.42 * text_scale() * len(table))
     axes = figure.subplots()
     rows = np.arange(len(table))
-    for place, ((key, (label, _, _)), colour) in enumerate(zip(EVALUATORS.items(), (BLUE, ORANGE), strict=True)):
+    for place, ((key, (name, _, _)), colour) in enumerate(zip(EVALUATORS.items(), palette().colours[:2], strict=True)):
         y, shares = rows + 0.36 * (place - 0.5), table[key].to_numpy(float)
-        axes.barh(y, shares, height=0.34, color=colour, label=label)
+        axes.barh(y, shares, height=0.34, color=colour, label=name)
         for row, share in zip(y, shares, strict=True):
-            text, grey = (f"not told by {label}", GREY) if math.isnan(share) else (f"{100 * share:.0f}", None)
+            told = None if math.isnan(share) else f"{100 * share:.0f}"
+            text, grey = (told, None) if told else (label("not told by {evaluator}", evaluator=name), GREY)
             axes.annotate(
                 text, (np.nan_to_num(share), row), (3, 0), textcoords="offset points", va="center", color=grey
             )
-    axes.set_yticks(rows, [shorten(name, 36) for name in table["parameter"]], parse_math=False)
+    axes.set_yticks(rows, [shorten(name, letters(36, 20)) for name in table["parameter"]], parse_math=False)
     axes.invert_yaxis()
     axes.grid(False, axis="y")
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
-    axes.set(xlabel="Share of importance (%)", xlim=(0, 1.06 * np.nanmax([*table[[*EVALUATORS]].max(), 0.1])))
-    _legend(figure, axes, [label for label, _, _ in EVALUATORS.values()])
+    axes.set(xlabel=label("Share of importance (%)"), xlim=(0, 1.06 * np.nanmax([*table[[*EVALUATORS]].max(), 0.1])))
+    _legend(figure, axes, [name for name, _, _ in EVALUATORS.values()])
     return figure, table
 
 
@@ -496,23 +508,23 @@ def tuning_intermediate_values(search: Search, title: str) -> tuple[Figure, pd.D
     ]
     table = pd.DataFrame(rows, columns=["trial", "state", "epoch", "value"])
     if not trials:
-        return _in_words(title, "No trial came to the end of an epoch."), table
+        return _in_words(title, label("No trial came to the end of an epoch.")), table
     figure, (axes,) = _drawn(plot_intermediate_values, search, title, height=3.8)
-    best = search.best.number if search.best else None
+    best, colours = search.best.number if search.best else None, palette()
     alpha = min(0.7, max(0.1, 40 / len(trials)))
     drawn = {
-        "pruned trial": {"color": GREY, "alpha": alpha, "lw": 0.8, "zorder": 2},
-        "complete trial": {"color": BLUE, "alpha": alpha, "lw": 0.8, "zorder": 2.1},
-        "best trial": {"color": ORANGE, "alpha": 1, "lw": 2, "zorder": 3},
+        "pruned trial": {"color": colours.muted, "alpha": alpha, "lw": 0.8, "zorder": 2},
+        "complete trial": {"color": colours.colours[0], "alpha": alpha, "lw": 0.8, "zorder": 2.1},
+        "best trial": {"color": colours.colours[1], "alpha": 1, "lw": 2, "zorder": 3},
     }
     for line, trial in zip(axes.lines, trials, strict=True):
         name = "best trial" if trial.number == best else f"{trial.state.name.lower()} trial"
         epochs = len(trial.intermediate_values)
-        line.set(**drawn[name], label=name, marker="")
+        line.set(**drawn[name], label=label(name), marker="")
         _rasterise(line, search)
         if epochs == 1 or trial.state is TrialState.PRUNED:
             line.set(marker="o", markersize=3.5, markevery=[epochs - 1])
-    axes.set(xlabel="Epoch", ylabel=MEASURES[search.metric].axis_label)
+    axes.set(xlabel=label("Epoch"), ylabel=MEASURES[search.metric].axis_label)
     _scale_y(axes, search.metric, table["value"].to_numpy(float))
     _whole_numbers(axes)
     _legend(figure, axes)
@@ -527,3 +539,7 @@ FIGURES: dict[str, Callable[[Search, str], tuple[Figure, pd.DataFrame]]] = {
     "tuning_slice": tuning_slice,
 }
 """The figures of a search by their kind."""
+
+TITLES = {
+    kind: "Search for {model} on {dataset}: " + kind.removeprefix("tuning_").replace("_", " ") for kind in FIGURES
+}

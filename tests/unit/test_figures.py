@@ -1,7 +1,9 @@
 """Figures show the values that they are given, whatever the names, and equal figures are equal files."""
 
+import ast
 import json
 import logging
+import re
 import subprocess
 import sys
 import warnings
@@ -27,7 +29,11 @@ from optuna.distributions import (
 from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 from PIL import Image
+from pydantic import ValidationError
 
+from graft.config import Study
+from graft.config.figures import Figures
+from graft.errors import UserError
 from graft.figures import tuning
 from graft.figures.confusion_matrix import confusion_matrix
 from graft.figures.critical_difference import alike, critical_difference
@@ -35,8 +41,9 @@ from graft.figures.growth import growth
 from graft.figures.learning_curves import learning_curves
 from graft.figures.model_comparison import model_comparison
 from graft.figures.sample_grid import pick, sample_grid
-from graft.figures.style import colours, save_figure, shorten
-from graft.figures.tuning import ABSENT, FEWEST_FOR_IMPORTANCE, FIGURES, Search, rebuilt
+from graft.figures.style import MEASURES, PALETTES, Style, colours, label, letters, look, save_figure, shorten
+from graft.figures.tuning import ABSENT, FEWEST_FOR_IMPORTANCE, FIGURES, LEGEND, TITLES, Search, rebuilt
+from graft.figures.words import WORDS, translated
 from graft.files import write_csv
 
 NASTY = [
@@ -45,6 +52,9 @@ NASTY = [
     "a & b\x00\n\x1bc",
     "a name of very many letters, too many to show",
 ]
+
+ROOT = Path(__file__).parents[2]
+EVERY_FORMAT = Style(formats=("png", "svg", "pdf"))
 
 
 def history(*losses: float) -> pd.DataFrame:
@@ -184,29 +194,30 @@ def points(figure: Figure, axes: int = 0) -> dict[str, list[tuple[float, float]]
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("figures")
-    for stem, (figure, table) in made(tmp_path_factory.mktemp("search")).items():
-        save_figure(figure, table, folder / stem)
+    with look(EVERY_FORMAT):
+        for stem, (figure, table) in made(tmp_path_factory.mktemp("search")).items():
+            save_figure(figure, table, folder / stem)
     return folder
 
 
-def test_each_figure_is_png_svg_and_csv_under_its_whole_stem(saved: Path) -> None:
+def test_each_figure_is_in_every_format_under_its_whole_stem(saved: Path) -> None:
     others = ["learning_curves.digits.simcnn", "confusion_matrix.digits.v1.5", "sample_grid.digits"]
     others += ["model_comparison.digits", "critical_difference.top1", "growth.digits.vote"]
     stems = [*others, *(f"{kind}.digits.simcnn" for kind in FIGURES)]
     assert {path.name for path in saved.iterdir()} == {
-        f"{s}.{ending}" for s in stems for ending in ("png", "svg", "csv")
+        f"{s}.{ending}" for s in stems for ending in ("png", "svg", "pdf", "csv")
     }
 
 
 def test_equal_figures_are_equal_files_in_another_process(saved: Path, tmp_path: Path) -> None:
     code = (
-        "import runpy, sys; from pathlib import Path; from graft.figures.style import save_figure\n"
-        f"made = runpy.run_path({__file__!r})['made'](Path(sys.argv[2]))\n"
-        "for stem, figure in made.items(): save_figure(*figure, Path(sys.argv[1]) / stem)"
+        "import runpy, sys; from pathlib import Path; from graft.figures.style import look, save_figure\n"
+        f"these = runpy.run_path({__file__!r})\n"
+        "with look(these['EVERY_FORMAT']):\n"
+        "    for stem, figure in these['made'](Path(sys.argv[2])).items(): save_figure(*figure, Path(sys.argv[1]) / stem)"
     )
     (tmp_path / "search").mkdir()
-    root = Path(__file__).parents[2]
-    environment = {"PYTHONPATH": str(root), "PYTHONHASHSEED": "5", "TZ": "Asia/Tokyo", "SOURCE_DATE_EPOCH": "1"}
+    environment = {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "5", "TZ": "Asia/Tokyo", "SOURCE_DATE_EPOCH": "1"}
     folders = [tmp_path, tmp_path / "search"]
     subprocess.run([sys.executable, "-c", code, *folders], check=True, env=environment, cwd=tmp_path)
     for path in saved.iterdir():
@@ -235,8 +246,7 @@ def test_figures_need_no_plotting_state_and_no_framework() -> None:
         "import graft.figures.model_comparison, graft.figures.critical_difference, graft.figures.growth\n"
         "print({'matplotlib.pyplot', 'sklearn', 'keras', 'scipy', 'optuna'} & set(sys.modules))"
     )
-    root = Path(__file__).parents[2]
-    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert found.strip() == "set()"
 
 
@@ -597,3 +607,163 @@ def test_colours_differ_however_many() -> None:
 def test_shorten_keeps_short_names_and_marks_what_it_cut() -> None:
     assert shorten("daisy", 5) == "daisy"
     assert shorten("dandelion", 5) == "dand…"
+
+
+# -- settings ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_study_leaves_out_is_what_figures_have_anyway() -> None:
+    described = Figures().dump()
+    assert Style(**described) == Style(formats=["png", "svg"])
+    allowed = Figures.model_json_schema()["properties"]
+    assert set(allowed["palette"]["enum"]) == PALETTES.keys()
+    assert set(allowed["language"]["enum"]) == {"en", *WORDS}
+    assert Study.model_fields["figures"].default is None, "an old study would dump otherwise"
+
+
+@pytest.mark.parametrize(
+    ("written", "formats"),
+    [(["pdf"], ["png", "pdf"]), (["svg", "png", "svg"], ["png", "svg"]), ([], ["png"])],
+)
+def test_png_is_among_the_formats_whatever_they_are(written: list[Any], formats: list[str]) -> None:
+    assert Figures(formats=written).formats == formats
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"formats": ["jpg"]}, {"width_mm": 8}, {"palette": "jet"}, {"language": "xx"}, {"font_size": 0}]
+)
+def test_a_wrong_setting_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Figures(**wrong)
+
+
+def test_a_format_that_is_no_longer_asked_for_leaves_no_old_figure(tmp_path: Path) -> None:
+    figure = growth(GROWTH, "t")
+    with look(EVERY_FORMAT):
+        names = [path.name for path in save_figure(*figure, tmp_path / "v1.5")]
+    assert names == ["v1.5.png", "v1.5.svg", "v1.5.pdf", "v1.5.csv"]
+    assert save_figure(*figure, tmp_path / "v1.5") == [tmp_path / f"v1.5.{ending}" for ending in ("png", "svg", "csv")]
+    assert not (tmp_path / "v1.5.pdf").exists()
+
+
+def test_pdf_has_the_fonts_that_journals_take_and_no_date(saved: Path) -> None:
+    for path in saved.glob("*.pdf"):
+        data = path.read_bytes()
+        assert b"/Type3" not in data and b"/FontFile2" in data, path.name
+        assert b"Date" not in data and b"atplotlib" not in data, path.name
+
+
+@pytest.mark.parametrize(
+    "style",
+    [Style(width_mm=85.0), Style(width_mm=85.0, language="de"), Style(font_size=12.0, language="de")],
+    ids=["narrow", "narrow German", "large German"],
+)
+def test_figures_stay_within_the_width_that_is_asked_for(style: Style, tmp_path: Path) -> None:
+    with look(style):
+        for stem, (figure, _) in made(tmp_path).items():
+            figure.draw_without_rendering()
+            inches, drawn = figure.get_figwidth(), figure.get_tightbbox()
+            assert inches <= style.width_mm / 25.4 + 1e-6, stem
+            assert drawn.x0 > -0.02 and drawn.x1 < inches + 0.02, f"{stem} {drawn}"
+            assert drawn.y0 > -0.02 and drawn.y1 < figure.get_figheight() + 0.02, f"{stem} {drawn}"
+
+
+def test_a_sentence_in_place_of_a_figure_is_seen_whole(tmp_path: Path) -> None:
+    with look(Style(width_mm=85.0, language="de")):
+        figure, _ = FIGURES["tuning_importance"](search(TRIALS, tmp_path), "t")
+        figure.draw_without_rendering()
+        (sentence,) = figure.axes[0].texts
+        box, edge = sentence.get_window_extent(), figure.get_window_extent()
+    assert "\n" in sentence.get_text()
+    assert box.x1 < edge.x1 and box.y0 > edge.y0
+
+
+def test_a_long_title_and_legend_take_more_lines_and_more_height() -> None:
+    title = "Soft vote of members of a_rather_long_name on digits, test split"
+    wide, _ = growth(GROWTH, title)
+    with look(Style(width_mm=85.0)):
+        narrow, _ = growth(GROWTH, title)
+    assert "\n" not in wide.get_suptitle()
+    assert narrow.get_suptitle().replace("\n", " ") == title != narrow.get_suptitle()
+    assert wide.get_figheight() == 3.2 < narrow.get_figheight()
+
+
+def test_names_keep_the_share_of_the_width_that_they_have() -> None:
+    assert letters(32) == 32
+    with look(Style(width_mm=88.9)):
+        assert letters(32) == 16
+        assert letters(32, least=20) == 20
+    with look(Style(font_size=18.0)):
+        assert letters(32) == 16
+
+
+def test_an_unknown_font_is_one_line_with_the_nearest_one() -> None:
+    with pytest.raises(UserError) as error, look(Style(font="DejaVu Serf")):
+        pass
+    assert str(error.value) == "figures.font: 'DejaVu Serf' is not installed here; did you mean 'DejaVu Serif'?"
+
+
+def test_a_font_is_that_of_the_texts(tmp_path: Path) -> None:
+    with look(Style(font="DejaVu Serif", font_size=18.0)):
+        save_figure(*growth(GROWTH, "t"), tmp_path / "serif")
+    svg = (tmp_path / "serif.svg").read_text()
+    assert "DejaVu Serif" in svg and "16px" in svg and " 8px" not in svg
+
+
+@pytest.mark.parametrize("name", PALETTES)
+def test_a_palette_is_that_of_the_lines(name: str) -> None:
+    with look(Style(palette=name)):
+        figure, _ = learning_curves({0: history(2, 1), 1: history(2, 1)}, "t")
+        assert {line.get_color() for line in figure.axes[0].get_lines()} == set(PALETTES[name].colours[:2])
+        assert len(set(colours(30))) == 30
+    assert colours(1) == ["#0072B2"]
+
+
+def test_greys_differ_in_lightness() -> None:
+    shades = sorted(int(colour[1:3], 16) for colour in PALETTES["grey"].colours)
+    assert all(colour[1:3] * 3 == colour[1:] for colour in PALETTES["grey"].colours)
+    assert min(darker - lighter for lighter, darker in pairwise(shades)) >= 0.14 * 255
+
+
+# -- words ---------------------------------------------------------------------------------------------------------------
+
+
+def constants(path: Path) -> set[str]:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def labelled(path: Path) -> set[str]:
+    """The texts that a module asks the words of."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    asked = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "label"]
+    return {str(text.value) for text in asked if isinstance(text, ast.Constant)}
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_every_text_has_words_in_each_language_and_nothing_else_has(language: str) -> None:
+    words = WORDS[language]
+    modules = [*(ROOT / "graft/figures").glob("*.py"), *(ROOT / "scripts").glob("draw_*.py")]
+    modules = [path for path in modules if path.name != "words.py"]
+    lower = {MEASURES[metric].name.lower() for metric in ("top1", "log_loss")}
+    asked = set.union(*map(labelled, modules), {measure.name for measure in MEASURES.values()}, TITLES.values(), LEGEND)
+    assert asked | lower <= words.keys()
+    assert words.keys() <= set.union(*map(constants, modules), TITLES.values(), lower)
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_words_have_the_fields_of_the_english_text(language: str) -> None:
+    for text, other in WORDS[language].items():
+        assert sorted(re.findall(r"{\w+}", other)) == sorted(re.findall(r"{\w+}", text)), text
+
+
+def test_german_figures_say_nothing_in_english(tmp_path: Path) -> None:
+    english = {text for text, other in WORDS["de"].items() if text != other and "{" not in text} - {"Macro F1"}
+    with look(Style(language="de")):
+        for stem, (figure, table) in made(tmp_path / "search").items():
+            save_figure(figure, table, tmp_path / stem)
+            assert not english & set(texts(tmp_path / f"{stem}.svg")), stem
+        assert label("{name} on {dataset}, test split", name="{a}", dataset="b") == "{a} auf b, Testdaten"
+    assert label("Epoch") == "Epoch"
+    with pytest.raises(KeyError):
+        translated("No such text", "de")

@@ -11,7 +11,7 @@ import pytest
 from .conftest import STUDY, Project
 
 RUNS = {f"train_model digits/{model}/{seed}" for model in ("simcnn", "probe", "dcnn") for seed in (0, 1)}
-TABLES = {"evaluate_runs", "compare_models", "draw_model_comparison digits", "write_report"}
+TABLES = {"evaluate_runs", "compare_models", "format_tables", "draw_model_comparison digits", "write_report"}
 ENSEMBLES = {"combine_ensemble digits/everything", "combine_ensemble digits/networks"}
 ENSEMBLE_FIGURES = {
     f"{figure} digits/{name}"
@@ -106,11 +106,21 @@ def test_colour_of_a_figure_redraws_without_a_network_framework(finished: Projec
     assert finished.planned() == set()
 
 
+def test_settings_of_figures_redraw_them_and_nothing_else(finished: Project) -> None:
+    with finished.edited("config.yaml", lambda text: f"{text}figures: {{language: de, formats: [pdf]}}\n"):
+        assert finished.planned() == FIGURES | {"write_report"}
+
+
 def test_one_kind_of_figure_redraws_alone(finished: Project) -> None:
     with finished.edited("graft/figures/sample_grid.py", lambda text: f"{text}\n\nUNUSED = 1\n"):
         assert finished.planned() == {"draw_sample_grid digits", "write_report"}
     with finished.edited("graft/figures/tuning.py", lambda text: f"{text}\n\nUNUSED = 1\n"):
         assert finished.planned() == TUNING_FIGURES | {"write_report"}
+
+
+def test_how_tables_are_typeset_formats_them_alone(finished: Project) -> None:
+    with finished.edited("graft/typeset.py", lambda text: text.replace("LOSS_DIGITS = 3", "LOSS_DIGITS = 4")):
+        assert finished.planned() == {"format_tables"}
 
 
 def test_line_in_the_metrics(finished: Project) -> None:
