@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import logging
 import math
 import os
 import shutil
@@ -194,6 +195,7 @@ def _predict(chosen: argparse.Namespace) -> int:
     with shown as write, lease_gpus(1, chosen.backend, _complain):
         with _without_native_messages():
             start_backend(chosen.backend, threads=os.cpu_count() or 1, deterministic=False)
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of several networks in one process
         for part in label_files(ensemble, label, paths):
             for path, log_prob in zip(part.paths, part.log_prob, strict=True):
                 write(path, log_prob)
