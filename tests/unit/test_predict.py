@@ -95,16 +95,7 @@ def write(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     save_predictions(folder / "predictions.npz", combined.predictions)
-    described = describe_ensemble(
-        members,
-        combined.weights,
-        method=method,
-        temperature=combined.temperature,
-        fitted=combined.facts,
-        classes=combined.predictions.classes,
-        preparation=PREPARATION,
-        **more,
-    )
+    described = describe_ensemble(members, combined, {}, method=method, preparation=PREPARATION, **more)
     write_json(folder / "ensemble.json", described)
     record_sums(folder / "SHA256SUMS", [folder / "predictions.npz", folder / "ensemble.json"])
     return folder / "ensemble.json"

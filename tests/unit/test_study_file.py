@@ -932,7 +932,7 @@ def test_models_may_have_seeds_of_their_own(study: dict[str, Any], read: Any) ->
     assert [run.seed for run in plain.runs if run.model == "tuned"] == [4, 5, 6]
     members = plain.members("everything", "digits")
     assert [member.seeds for member in members if member.model == "tuned"] == [(4,), (5,), (6,)]
-    assert [run.seed for run in members if run.model == "small"] == [0, 1]
+    assert [member.seeds for member in members if member.model == "small"] == [(0,), (1,)]
 
 
 def test_why_and_seeds_make_no_run_stale(study: dict[str, Any], read: Any) -> None:
