@@ -77,7 +77,8 @@ def test_learning_rate_of_one_model(finished: Project) -> None:
     with finished.edited("config.yaml", lambda text: text.replace("learning_rate: 3e-3", "learning_rate: 2e-3")):
         expected = {"train_model digits/probe/0", "train_model digits/probe/1", *figures_of("probe"), *TABLES}
         # The ensemble without that model stays as it is.
-        expected |= {"combine_ensemble digits/everything", "draw_confusion_matrix digits/everything"}
+        jobs = ("combine_ensemble", "draw_confusion_matrix", "draw_growth")
+        expected |= {f"{job} digits/everything" for job in jobs}
         assert finished.planned() == expected
 
 

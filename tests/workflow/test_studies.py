@@ -1,12 +1,14 @@
 """The shipped studies: each is planned whole, and a reduced variant of it runs to its report on images made here."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from graft.study_file import read_study
 from tests.unit.sources import published
 
 from .conftest import ROOT, Project
@@ -45,7 +47,9 @@ SMALL = {
     "cifar100_transfer_ensemble": ("dcnn", "cifar100", lambda folder: digest(cifar(folder, 100))),
     "cifar10_simcnn_resnet50": ("simcnn", "cifar10", lambda folder: digest(cifar(folder, 10))),
     "cifar_small_networks": ("calik_demirci", "cifar10", lambda folder: digest(cifar(folder, 10))),
+    "digits_ensembles": ("simcnn_cycles", "digits", None),
     "fast_cifar": ("fast_cifar", "cifar10", lambda folder: digest(cifar(folder, 10))),
+    "flowers_ensembles": ("lite0_128", "flower_photos", lambda folder: digest(flowers(folder))),
     "flowers_finetuning": ("lite0_probe", "flower_photos", lambda folder: digest(flowers(folder))),
     "solar_cells": ("simcnn", "elpv", None),
     "tiny_imagenet_finetune_ensemble": (
@@ -58,7 +62,9 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return Project(tmp_path_factory.mktemp("studies"))
+    project = Project(tmp_path_factory.mktemp("studies"))
+    shutil.copy(ROOT / "config.yaml", project.folder)  # which one of them extends
+    return project
 
 
 def test_every_shipped_study_is_tried() -> None:
@@ -67,24 +73,22 @@ def test_every_shipped_study_is_tried() -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_study_is_planned_whole(project: Project, name: str) -> None:
-    jobs = project.planned("--configfile", f"studies/{name}.yaml")
-    study = YAML(typ="safe", pure=True).load(ROOT / f"studies/{name}.yaml")
-    trained = {job.split("/")[1] for job in jobs if job.startswith("train_model ")}
-    assert trained == set(study["models"])
-    assert {job.split("/")[1] for job in jobs if job.startswith("combine_ensemble ")} == set(study.get("ensembles", {}))
-    assert any(job.startswith("compare_published") for job in jobs) == ("reference" in study)
+    jobs = [job.partition(" ")[::2] for job in project.planned("--configfile", f"studies/{name}.yaml")]
+    study = read_study(ROOT / f"studies/{name}.yaml")
+    trained = {values.split("/")[1] for rule, values in jobs if rule.startswith("train_")}
+    assert trained == set(study.models)
+    combining = ("combine_ensemble", "concat_ensemble", "average_weights")
+    assert {values.split("/")[1] for rule, values in jobs if rule in combining} == set(study.ensembles)
+    compared = any(rule == "compare_published" for rule, _ in jobs)
+    assert compared == (study.reference is not None)
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_a_reduced_study_runs_to_its_report(project: Project, tmp_path: Path, name: str) -> None:
     model, source, write = SMALL[name]
-    whole = YAML(typ="safe", pure=True).load(ROOT / f"studies/{name}.yaml")
-    (dataset,) = (
-        key
-        for key, value in whole["datasets"].items()
-        if source in (value["source"], value["source"]["name"] if isinstance(value["source"], dict) else "")
-        and key in whole["models"][model].get("datasets", [key])
-    )
+    whole = read_study(ROOT / f"studies/{name}.yaml")
+    on = whole.datasets_of(whole.models[model])
+    (dataset,) = (key for key in on if whole.datasets[key].source.name == source)
     reduced = {
         "study": f"reduced_{name}",
         "extends": f"studies/{name}.yaml",
@@ -100,7 +104,6 @@ def test_a_reduced_study_runs_to_its_report(project: Project, tmp_path: Path, na
     runs = pd.read_csv(results / "tables/runs.csv")
     assert set(runs["model"]) == {model}
     assert (results / "report.html").stat().st_size > 10_000
-    figures = [figure for figure in whole.get("reference", {"figures": []})["figures"] if figure["of"] == model]
-    if figures:
+    if whole.reference and model in {figure.of for figure in whole.reference.figures}:
         table = pd.read_csv(results / "tables/published.csv")
         assert model in set(table["name"]) and table["ours"].notna().any()
