@@ -37,7 +37,14 @@ reference:
     - {of: after, images: 100, test: {top1: 0.01}, train: {top1: 0.5}}
     - {of: both, images: 100, test: {log_loss: 2.0}}
 """
-EVALUATED = {"evaluate_runs", "compare_published", "combine_ensemble digits/both", "write_report"}
+EVALUATED = {
+    "compare_models",
+    "format_tables",
+    "evaluate_runs",
+    "compare_published",
+    "combine_ensemble digits/both",
+    "write_report",
+}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +88,7 @@ def test_a_run_is_stale_with_the_one_that_it_starts_from_and_not_the_other_way_r
 
 
 def test_published_figures_and_reasons_train_nothing_again(project: Project) -> None:
-    assert planned(project, "top1: 0.01", "top1: 0.02") == {"compare_published", "write_report"}
+    assert planned(project, "top1: 0.01", "top1: 0.02") == {"compare_published", "format_tables", "write_report"}
     assert planned(project, "title: A report", "title: Another") == {"write_report"}
     assert planned(project, "It goes on", "It learns on") == {"write_report"}
 
