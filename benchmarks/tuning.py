@@ -38,6 +38,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from common import ROOT, program, snakemake, spread
@@ -382,15 +383,27 @@ def overhead(repeats: int, trials: int) -> None:
         print(f"both: {spread([a + b for a, b in zip(besides, slower, strict=True)])}; limit: 1 s")
 
 
-def best_within(rows: list[dict[str, str]], epochs: float) -> tuple[float, int]:
-    """The best value of the whole trials that a search of one worker had done by so many epochs, and the epochs by then."""
-    values, ran = [], 0
-    for row in rows:
+class Found(NamedTuple):
+    """The best whole trial of a search, the test accuracy of its network, and the epochs by then."""
+
+    val_loss: float
+    test_top1: float
+    epochs: int
+
+
+def best_within(search: Path, epochs: float) -> Found:
+    """Of the whole trials that a search of one worker had done by so many epochs."""
+    from graft.predictions import load_predictions
+
+    whole, ran = [], 0
+    for row in csv.DictReader((search / "search/trials.csv").open()):
         if ran + int(row["epochs"]) > epochs:
             break
         ran += int(row["epochs"])
-        values += [float(row["value"])] if row["state"] == "complete" else []
-    return min(values), ran
+        whole += [(float(row["value"]), row["trial"])] if row["state"] == "complete" else []
+    value, trial = min(whole)
+    test = load_predictions(search / f"trials/{trial}.npz").splits["test"]
+    return Found(value, float((test.log_prob.argmax(axis=1) == test.label).mean()), ran)
 
 
 def asha(folder: Path, studies: int, trials: int, epochs: int) -> None:
@@ -402,20 +415,20 @@ def asha(folder: Path, studies: int, trials: int, epochs: int) -> None:
     }
     study = prepared(folder, **texts)
     seconds = snakemake(folder, study, *(str(TUNING / name / "search/search.json") for name in texts))
-    best: dict[str, list[float]] = defaultdict(list)
-    ran: dict[str, list[int]] = defaultdict(list)
+    found: dict[str, list[Found]] = defaultdict(list)
     for seed in range(studies):
         for pruner in PRUNERS:
-            rows = csv.DictReader((folder / TUNING / f"{pruner}_{seed}" / "search/trials.csv").open())
-            most = SHARE * ran["none"][-1] if pruner != "none" else trials * epochs
-            value, count = best_within(list(rows), most)
-            best[pruner].append(value)
-            ran[pruner].append(count)
-        shown = ", ".join(f"{pruner} {best[pruner][-1]:.4f} in {ran[pruner][-1]} epochs" for pruner in PRUNERS)
-        print(f"seed {seed}: best val_loss {shown}")
-    print(f"mean best val_loss (n = {studies}, limit: at most that of none), and epochs (none = 1):")
-    for pruner, values in best.items():
-        print(f"  {pruner}: {statistics.mean(values):.4f}, {sum(ran[pruner]) / sum(ran['none']):.3f}")
+            most = trials * epochs * (SHARE if pruner != "none" else 1)
+            found[pruner].append(best_within(folder / TUNING / f"{pruner}_{seed}", most))
+        shown = (f"{pruner} {each[-1].val_loss:.4f} in {each[-1].epochs} epochs" for pruner, each in found.items())
+        print(f"seed {seed}: best val_loss {', '.join(shown)}")
+    ran = sum(each.epochs for each in found["none"])
+    print(f"means of {studies} searches, and epochs (none = 1); limit: a val_loss of at most that of none")
+    for pruner, each in found.items():
+        loss, top1 = (statistics.mean(values) for values in list(zip(*each, strict=True))[:2])
+        print(
+            f"  {pruner}: val_loss {loss:.4f}, test accuracy {top1:.4f}, epochs {sum(e.epochs for e in each) / ran:.3f}"
+        )
     print(f"{seconds / 60:.0f} min")
 
 
